@@ -1,0 +1,3 @@
+//! Stratalog: a Kafka-compatible broker whose log settles into strata. The map of the house is `docs/ARCHITECTURE.md`.
+
+pub mod cli;

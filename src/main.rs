@@ -1,0 +1,4 @@
+//! The `stratalog` binary: everything lives in the library.
+fn main() -> std::process::ExitCode {
+    stratalog::cli::main()
+}

@@ -1,0 +1,8 @@
+//! The tier: a partition's history in object storage.
+//!
+//! Owns objects, the manifest, the stores and the cold read path. Never parses a record and knows no socket: the log
+//! hands it whole, checked batches with their offsets and times. The manifest protocol is written down in
+//! `docs/FORMATS.md` and `docs/decisions/`.
+
+pub mod entry;
+pub mod store;
