@@ -23,6 +23,8 @@
 pub const BATCH_HEADER_BYTES: usize = 61;
 /// Bytes of `base_offset` and `batch_length`, which the length field does not count.
 pub const LOG_OVERHEAD_BYTES: usize = 12;
+const CRC_AT: usize = 17;
+const CRC_COVERS_FROM: usize = 21;
 
 /// The compression of a batch, attribute bits 0-2. Unknown values are kept for the validator to name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,25 +50,37 @@ pub enum TimestampType {
 pub struct Attributes(pub i16);
 
 impl Attributes {
+    pub const LOG_APPEND_TIME: i16 = 0x08;
+    pub const TRANSACTIONAL: i16 = 0x10;
+    pub const CONTROL_BATCH: i16 = 0x20;
+    pub const DELETE_HORIZON: i16 = 0x40;
+
     pub fn codec(self) -> CodecId {
         CodecId((self.0 & 0x07) as u8)
     }
 
     pub fn timestamp_type(self) -> TimestampType {
-        if self.0 & 0x08 == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
+        if self.0 & Self::LOG_APPEND_TIME == 0 { TimestampType::CreateTime } else { TimestampType::LogAppendTime }
     }
 
     pub fn is_transactional(self) -> bool {
-        self.0 & 0x10 != 0
+        self.0 & Self::TRANSACTIONAL != 0
     }
 
     pub fn is_control_batch(self) -> bool {
-        self.0 & 0x20 != 0
+        self.0 & Self::CONTROL_BATCH != 0
     }
 
     /// KIP-534: the base timestamp is a delete horizon.
     pub fn has_delete_horizon(self) -> bool {
-        self.0 & 0x40 != 0
+        self.0 & Self::DELETE_HORIZON != 0
+    }
+
+    pub fn with_timestamp_type(self, timestamp_type: TimestampType) -> Attributes {
+        match timestamp_type {
+            TimestampType::CreateTime => Attributes(self.0 & !Self::LOG_APPEND_TIME),
+            TimestampType::LogAppendTime => Attributes(self.0 | Self::LOG_APPEND_TIME),
+        }
     }
 }
 
@@ -149,6 +163,17 @@ impl BatchHeader {
         out[57..61].copy_from_slice(&self.record_count.to_be_bytes());
     }
 
+    /// Writes the header over the start of `batch` with the CRC of what is then there; returns that CRC.
+    ///
+    /// `batch` is the whole batch; shorter than a header it is a broken invariant of the caller.
+    pub fn seal(&mut self, batch: &mut [u8]) -> u32 {
+        let head = batch.first_chunk_mut::<BATCH_HEADER_BYTES>().expect("a batch is not shorter than its header");
+        self.encode(head);
+        self.crc = crc32c::crc32c(&batch[CRC_COVERS_FROM..]);
+        batch[CRC_AT..CRC_AT + 4].copy_from_slice(&self.crc.to_be_bytes());
+        self.crc
+    }
+
     /// Bytes of the whole batch, header included.
     pub fn batch_bytes(&self) -> usize {
         LOG_OVERHEAD_BYTES + self.batch_length as usize
@@ -179,7 +204,7 @@ impl BatchHeader {
 
     /// Whether the CRC-32C over `batch[21..]` is the header's. `batch` is the whole batch.
     pub fn crc_matches(&self, batch: &[u8]) -> bool {
-        batch.get(21..self.batch_bytes()).is_some_and(|covered| crc32c::crc32c(covered) == self.crc)
+        batch.get(CRC_COVERS_FROM..self.batch_bytes()).is_some_and(|covered| crc32c::crc32c(covered) == self.crc)
     }
 }
 

@@ -1,7 +1,30 @@
-//! Record batches, magic 2 (KIP-98): the header, and later its records, codecs and builder.
+//! Record batches, magic 2 (KIP-98): header, records, codecs, builder, and what a producer may send.
+//!
+//! Owns the format and its bounds: nothing here panics or allocates out of proportion on hostile bytes. Does no I/O and
+//! has no clock. A batch passes through the broker as bytes; only [`validate_produce`] looks inside one on the hot path.
 
+mod batch;
+mod builder;
+pub mod compression;
+mod control;
 mod header;
+mod lookup;
+mod record;
+mod stamp;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod varint;
 
+pub use batch::{Batch, BatchIter, BatchRecords, Records, RecordsError};
+pub use builder::{BatchBuilder, BuildError};
+pub use control::{ControlType, EndTransactionMarker};
 pub use header::{
     Attributes, BATCH_HEADER_BYTES, BatchHeader, CodecId, HeaderError, LOG_OVERHEAD_BYTES, TimestampType,
+};
+pub use lookup::{RecordTime, first_record_at_or_after, record_of_max_timestamp};
+pub use record::{Headers, NewRecord, RecordError, RecordHeaderRef, RecordRef};
+pub use stamp::set_max_timestamp;
+pub use validate::{
+    BatchError, Corruption, InvalidReason, TimestampReason, ValidatedBatch, ValidationRules, validate_produce,
 };

@@ -1,0 +1,269 @@
+//! Whether a producer's batch may be appended.
+//!
+//! Owns the rules of Kafka's produce path (one batch, magic 2, sizes, CRC, counts, producer fields, codec, timestamps,
+//! keys) and the kind of refusal. Changes no byte: what the broker sets, [`super::set_max_timestamp`] and the log set.
+//!
+//! The header and the CRC are always checked, uncompressed records always walked. Compressed records are walked, with
+//! an output cap, when the topic is compacted or [`ValidationRules::full`] is set; otherwise the header's count and max
+//! timestamp are trusted for them.
+//!
+//! Stricter than Kafka, where Kafka would store what harms a consumer or drop bytes that it acknowledges: trailing bytes
+//! after the batch, offset deltas that are not 0, 1, 2, ..., attribute bits without a meaning, lengths below -1.
+
+use super::batch::{Batch, RecordsError};
+use super::compression::CompressionError;
+use super::{Attributes, BatchHeader, CodecId, HeaderError, TimestampType};
+
+const ATTRIBUTES_KNOWN: i16 =
+    0x07 | Attributes::LOG_APPEND_TIME | Attributes::TRANSACTIONAL | Attributes::CONTROL_BATCH;
+/// A record without a timestamp.
+const NO_TIMESTAMP: i64 = -1;
+
+/// What the topic, the broker and the request's version ask of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct ValidationRules {
+    /// `max.message.bytes`: the whole batch, as sent.
+    pub batch_bytes_max: usize,
+    /// Produce v7 and later.
+    pub zstd_allowed: bool,
+    /// The topic's `cleanup.policy` has `compact`: every record needs a key.
+    pub compacted: bool,
+    /// Walk compressed records too.
+    pub full: bool,
+    /// Bytes that the records of a compressed batch may take when they are walked.
+    pub output_bytes_max: usize,
+    /// The topic's `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: i64,
+    /// The broker's clock.
+    pub now_ms: i64,
+}
+
+impl ValidationRules {
+    /// Kafka's defaults for a topic, at `now_ms`.
+    pub fn kafka_defaults(now_ms: i64) -> ValidationRules {
+        ValidationRules {
+            batch_bytes_max: 1024 * 1024 + 12,
+            zstd_allowed: true,
+            compacted: false,
+            full: false,
+            output_bytes_max: 64 * 1024 * 1024,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 60 * 60 * 1000,
+            now_ms,
+        }
+    }
+}
+
+/// A batch that may be appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValidatedBatch {
+    /// The header as sent; the batch is the whole of the bytes given.
+    pub header: BatchHeader,
+    /// The largest timestamp of the records where they were walked, else the header's word for it.
+    pub max_timestamp: i64,
+    /// Whether every record was looked at.
+    pub walked: bool,
+}
+
+impl ValidatedBatch {
+    /// The header's max timestamp is not that of the records: Kafka corrects it ([`super::set_max_timestamp`]), since
+    /// retention and the time index go by it.
+    pub fn needs_max_timestamp(&self) -> bool {
+        self.max_timestamp != self.header.max_timestamp
+    }
+}
+
+/// Why a batch is refused: a variant for each answer to the producer, named after Kafka's error code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// CORRUPT_MESSAGE, which producers retry: the bytes are not what the producer made.
+    #[error("corrupt batch: {0}")]
+    Corrupt(Corruption),
+    /// INVALID_RECORD: the producer made it wrong. `index` is the record's place in the batch, where it is one record's.
+    #[error("invalid record: {reason}")]
+    InvalidRecord { index: Option<u32>, reason: InvalidReason },
+    /// MESSAGE_TOO_LARGE, upon which producers split a batch.
+    #[error("{what} of {bytes} bytes or more, above the maximum of {bytes_max}")]
+    TooLarge { what: &'static str, bytes: usize, bytes_max: usize },
+    /// UNSUPPORTED_COMPRESSION_TYPE.
+    #[error("compression codec {} is not supported by this version of Produce", .0.0)]
+    UnsupportedCompression(CodecId),
+    /// INVALID_RECORD from Kafka 4, which has no older formats left.
+    #[error("message format {0} is not supported: only magic 2 is; use a client of Kafka 0.11 or later")]
+    UnsupportedFormat(i8),
+    /// INVALID_TIMESTAMP; `index` as above.
+    #[error("invalid timestamp: {reason}")]
+    InvalidTimestamp { index: Option<u32>, reason: TimestampReason },
+}
+
+/// What of the bytes is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Corruption {
+    #[error("its length field says {0}")]
+    ImpossibleLength(i32),
+    #[error("magic {0}")]
+    UnknownMagic(i8),
+    #[error("stored crc {stored:#010x} is not the computed {computed:#010x}")]
+    Crc { stored: u32, computed: u32 },
+}
+
+/// What a producer did wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReason {
+    #[error("no whole batch in {have} bytes")]
+    NoBatch { have: usize },
+    #[error("{bytes} bytes after the batch; a partition takes exactly one batch per request")]
+    MoreThanOneBatch { bytes: usize },
+    #[error("base offset {0} in a produced batch instead of 0")]
+    BaseOffset(i64),
+    #[error("record count {record_count} with last offset delta {last_offset_delta}")]
+    Count { record_count: i32, last_offset_delta: i32 },
+    #[error("clients may not write control batches")]
+    ControlBatch,
+    #[error("attributes {0:#06x} have bits without a meaning for producers")]
+    Attributes(i16),
+    #[error("producer id {producer_id} with epoch {producer_epoch} and sequence {base_sequence}")]
+    Producer { producer_id: i64, producer_epoch: i16, base_sequence: i32 },
+    #[error("offset delta {found} instead of {expected}")]
+    OffsetDelta { found: i64, expected: u32 },
+    #[error("a compacted topic takes no record without a key")]
+    NoKey,
+    #[error(transparent)]
+    Records(RecordsError),
+}
+
+/// What a timestamp did wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampReason {
+    #[error("{timestamp} is not within [{earliest}, {latest}]")]
+    OutOfRange { timestamp: i64, earliest: i64, latest: i64 },
+    #[error("producers may not set the timestamp type to LogAppendTime")]
+    LogAppendTime,
+}
+
+/// Checks the bytes that a Produce request carries for one partition.
+pub fn validate_produce(bytes: &[u8], rules: &ValidationRules) -> Result<ValidatedBatch, BatchError> {
+    let batch = Batch::at_start(bytes).map_err(|error| refuse_header(error, bytes.len()))?;
+    let header = batch.header;
+    if batch.bytes.len() < bytes.len() {
+        return Err(invalid(InvalidReason::MoreThanOneBatch { bytes: bytes.len() - batch.bytes.len() }));
+    }
+    check_codec(header.attributes.codec(), rules)?;
+    if header.base_offset != 0 {
+        return Err(invalid(InvalidReason::BaseOffset(header.base_offset)));
+    }
+    if bytes.len() > rules.batch_bytes_max {
+        return Err(BatchError::TooLarge { what: "a batch", bytes: bytes.len(), bytes_max: rules.batch_bytes_max });
+    }
+    if !batch.crc_matches() {
+        let computed = crc32c::crc32c(bytes.get(21..).unwrap_or_default());
+        return Err(BatchError::Corrupt(Corruption::Crc { stored: header.crc, computed }));
+    }
+    check_header(&header)?;
+
+    let walked = header.attributes.codec() == CodecId::NONE || rules.compacted || rules.full;
+    let max_timestamp = if walked {
+        walk_records(&batch, rules)?
+    } else {
+        check_timestamp(header.max_timestamp, None, rules)?;
+        header.max_timestamp
+    };
+    Ok(ValidatedBatch { header, max_timestamp, walked })
+}
+
+fn invalid(reason: InvalidReason) -> BatchError {
+    BatchError::InvalidRecord { index: None, reason }
+}
+
+/// Kafka looks for whole batches before anything else: a truncated one is "no batch", not a corrupt one.
+fn refuse_header(error: HeaderError, have: usize) -> BatchError {
+    match error {
+        HeaderError::Truncated { .. } => invalid(InvalidReason::NoBatch { have }),
+        HeaderError::UnsupportedMagic(magic @ (0 | 1)) => BatchError::UnsupportedFormat(magic),
+        HeaderError::UnsupportedMagic(magic) => BatchError::Corrupt(Corruption::UnknownMagic(magic)),
+        HeaderError::ImpossibleLength(length) => BatchError::Corrupt(Corruption::ImpossibleLength(length)),
+    }
+}
+
+fn check_codec(codec: CodecId, rules: &ValidationRules) -> Result<(), BatchError> {
+    let supported = match codec {
+        CodecId::NONE | CodecId::GZIP | CodecId::SNAPPY | CodecId::LZ4 => true,
+        CodecId::ZSTD => rules.zstd_allowed,
+        _ => false,
+    };
+    if supported { Ok(()) } else { Err(BatchError::UnsupportedCompression(codec)) }
+}
+
+/// The fields that the CRC covers.
+fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
+    let &BatchHeader { record_count, last_offset_delta, producer_id, producer_epoch, base_sequence, .. } = header;
+    if record_count < 1 || last_offset_delta != record_count - 1 {
+        return Err(invalid(InvalidReason::Count { record_count, last_offset_delta }));
+    }
+    if header.attributes.is_control_batch() {
+        return Err(invalid(InvalidReason::ControlBatch));
+    }
+    if header.attributes.0 & !ATTRIBUTES_KNOWN != 0 {
+        return Err(invalid(InvalidReason::Attributes(header.attributes.0)));
+    }
+    if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
+        return Err(BatchError::InvalidTimestamp { index: None, reason: TimestampReason::LogAppendTime });
+    }
+    let identified = header.has_producer_id() && producer_epoch >= 0 && base_sequence >= 0;
+    let anonymous = !header.has_producer_id() && !header.attributes.is_transactional();
+    if !identified && !anonymous {
+        return Err(invalid(InvalidReason::Producer { producer_id, producer_epoch, base_sequence }));
+    }
+    Ok(())
+}
+
+/// Every record of the batch; returns their largest timestamp.
+fn walk_records(batch: &Batch<'_>, rules: &ValidationRules) -> Result<i64, BatchError> {
+    let records = batch.records(rules.output_bytes_max).map_err(refuse_records)?;
+    let mut max_timestamp = NO_TIMESTAMP;
+    for (index, record) in (0u32..).zip(&records) {
+        let record = record.map_err(refuse_records)?;
+        let refused = |reason| BatchError::InvalidRecord { index: Some(index), reason };
+        // The base offset is 0, so a record's offset is its delta.
+        if record.offset != i64::from(index) {
+            return Err(refused(InvalidReason::OffsetDelta { found: record.offset, expected: index }));
+        }
+        if rules.compacted && record.key.is_none() {
+            return Err(refused(InvalidReason::NoKey));
+        }
+        check_timestamp(record.timestamp, Some(index), rules)?;
+        max_timestamp = max_timestamp.max(record.timestamp);
+    }
+    Ok(max_timestamp)
+}
+
+fn refuse_records(error: RecordsError) -> BatchError {
+    match error {
+        RecordsError::Compression(CompressionError::TooLarge { output_bytes_max }) => {
+            BatchError::TooLarge { what: "records", bytes: output_bytes_max, bytes_max: output_bytes_max }
+        }
+        RecordsError::Record { index, .. } => {
+            BatchError::InvalidRecord { index: Some(index), reason: InvalidReason::Records(error) }
+        }
+        other => invalid(InvalidReason::Records(other)),
+    }
+}
+
+/// A record without a timestamp passes, and where the broker's clock rules every one does, as in Kafka.
+fn check_timestamp(timestamp: i64, index: Option<u32>, rules: &ValidationRules) -> Result<(), BatchError> {
+    if rules.timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {
+        return Ok(());
+    }
+    let earliest = rules.now_ms.saturating_sub(rules.timestamp_before_max_ms);
+    let latest = rules.now_ms.saturating_add(rules.timestamp_after_max_ms);
+    if timestamp < earliest || timestamp > latest {
+        let reason = TimestampReason::OutOfRange { timestamp, earliest, latest };
+        return Err(BatchError::InvalidTimestamp { index, reason });
+    }
+    Ok(())
+}
