@@ -1,0 +1,134 @@
+//! From a frame to its handler and back to a reply.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use stratalog_protocol::{ApiKey, Decoder, ErrorCode, Request, RequestHeader, Response, encode_response};
+
+use super::node::Node;
+use super::{api_versions, find};
+use crate::net::{Dispatch, Placed, Reply, RequestContext};
+
+/// A request that was matched to its API, body unread.
+pub struct Call {
+    node: Arc<Node>,
+    context: RequestContext,
+    header: RequestHeader,
+    body: Decoder,
+}
+
+pub type Handler = fn(Call) -> Placed;
+
+/// What a handler says besides an answer.
+pub enum Outcome<R> {
+    Answer(R),
+    /// acks=0.
+    Silent,
+    /// acks=0 and it failed: closing is the only way to tell.
+    Close(String),
+}
+
+/// A row's handler: `async fn handle(Arc<Node>, RequestContext, Request, version) -> Response` of the module, run when
+/// all earlier requests of the connection have completed.
+macro_rules! serial {
+    ($module:ident) => {
+        |call: crate::api::call::Call| call.serial($module::handle)
+    };
+}
+pub(super) use serial;
+
+/// A row's handler: `fn place(Arc<Node>, RequestContext, Request, version) -> BoxFuture<Outcome<Response>>` of the
+/// module, which places at once and completes later.
+macro_rules! overlapping {
+    ($module:ident) => {
+        |call: crate::api::call::Call| call.overlapping($module::place)
+    };
+}
+pub(super) use overlapping;
+
+/// The function that connections hand their frames to.
+pub fn dispatch(node: Arc<Node>) -> Dispatch {
+    Arc::new(move |context, frame| place(node.clone(), context, frame))
+}
+
+fn place(node: Arc<Node>, context: RequestContext, frame: Bytes) -> Placed {
+    let mut body = Decoder::new(frame);
+    let header = match RequestHeader::decode(&mut body) {
+        Ok(header) => header,
+        Err(error) => return close(format!("request header: {error}")),
+    };
+    let Some(api) = find(header.api_key) else {
+        return close(format!("{} is not served; the client should ask ApiVersions first", header.api_key));
+    };
+    node.metrics.count_request(header.api_key);
+    if !api.answers(header.api_version) {
+        if header.api_key == ApiKey::API_VERSIONS {
+            let refusal = api_versions::response(&node, ErrorCode::UNSUPPORTED_VERSION);
+            return Placed::Serial(std::future::ready(encode(&refusal, 0, header.correlation_id)).boxed());
+        }
+        return close(format!("{} version {} is not served", header.api_key, header.api_version));
+    }
+    (api.handler)(Call { node, context, header, body })
+}
+
+fn close(reason: String) -> Placed {
+    Placed::Serial(std::future::ready(Reply::Close(reason)).boxed())
+}
+
+fn encode<R: Response>(response: &R, version: i16, correlation_id: i32) -> Reply {
+    match encode_response(response, version, correlation_id) {
+        Ok(parts) => Reply::Parts(parts),
+        Err(error) => Reply::Close(format!("response not encodable: {error}")),
+    }
+}
+
+impl Call {
+    pub fn serial<Q, F>(mut self, handle: fn(Arc<Node>, RequestContext, Q, i16) -> F) -> Placed
+    where
+        Q: Request + Send + 'static,
+        Q::Response: Response<Request = Q> + Send,
+        F: Future<Output = Q::Response> + Send + 'static,
+    {
+        let version = self.header.api_version;
+        let request = match Q::decode(&mut self.body, version) {
+            Ok(request) => request,
+            Err(error) => return close(format!("{}: {error}", self.header.api_key)),
+        };
+        let correlation_id = self.header.correlation_id;
+        let reply = async move {
+            let response = handle(self.node, self.context, request, version).await;
+            encode(&response, version, correlation_id)
+        };
+        Placed::Serial(reply.boxed())
+    }
+
+    pub fn overlapping<Q>(
+        mut self,
+        place: fn(Arc<Node>, RequestContext, Q, i16) -> BoxFuture<'static, Outcome<Q::Response>>,
+    ) -> Placed
+    where
+        Q: Request + Send + 'static,
+        Q::Response: Response<Request = Q> + Send,
+    {
+        let version = self.header.api_version;
+        let request = match Q::decode(&mut self.body, version) {
+            Ok(request) => request,
+            Err(error) => return close(format!("{}: {error}", self.header.api_key)),
+        };
+        // The frame is released before the completion waits: what was placed is in the log.
+        drop(self.body);
+        let correlation_id = self.header.correlation_id;
+        let completion = place(self.node, self.context, request, version);
+        let reply = async move {
+            match completion.await {
+                Outcome::Answer(response) => encode(&response, version, correlation_id),
+                Outcome::Silent => Reply::Silent,
+                Outcome::Close(reason) => Reply::Close(reason),
+            }
+        };
+        Placed::Overlapping(reply.boxed())
+    }
+}

@@ -1,0 +1,60 @@
+//! Kafka's code for each internal error: the only place that knows both.
+
+use stratalog_protocol::ErrorCode;
+use stratalog_protocol::records::BatchError;
+
+use crate::partition::{AppendError, ReadError};
+use crate::{log, metadata};
+
+pub fn of_append(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::Batch(error) => of_batch(error),
+        AppendError::Log(error) => of_log_append(error),
+    }
+}
+
+fn of_batch(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Corrupt(_) => ErrorCode::CORRUPT_MESSAGE,
+        BatchError::InvalidRecord { .. } | BatchError::UnsupportedFormat(_) => ErrorCode::INVALID_RECORD,
+        BatchError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+        BatchError::UnsupportedCompression(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+        BatchError::InvalidTimestamp { .. } => ErrorCode::INVALID_TIMESTAMP,
+    }
+}
+
+fn of_log_append(error: &log::AppendError) -> ErrorCode {
+    match error {
+        log::AppendError::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+        log::AppendError::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+        log::AppendError::TransactionCoordinatorFenced { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
+        log::AppendError::InvalidTransactionState { .. } => ErrorCode::INVALID_TXN_STATE,
+        log::AppendError::BatchTooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
+        log::AppendError::InvalidBatch(_) => ErrorCode::CORRUPT_MESSAGE,
+        log::AppendError::UnexpectedOffset { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
+        log::AppendError::StorageFull | log::AppendError::Offline(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+pub fn of_read(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::NoTier(_) => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::Log(error) => match error {
+            log::ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+            log::ReadError::BelowLocalStart { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+            log::ReadError::Corrupt { .. } | log::ReadError::Io { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
+            log::ReadError::Closed => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        },
+    }
+}
+
+pub fn of_metadata(error: &metadata::Error) -> ErrorCode {
+    match error {
+        metadata::Error::TopicExists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
+        metadata::Error::TopicCollides(..) | metadata::Error::IllegalName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        metadata::Error::UnknownTopic => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        metadata::Error::FewerPartitions(_) => ErrorCode::INVALID_PARTITIONS,
+        metadata::Error::Store(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
+    }
+}

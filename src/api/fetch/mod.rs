@@ -1,0 +1,138 @@
+//! Fetch: records from local segments and from the tier, at once or when there are enough.
+//!
+//! The session is stepped while the request is placed, so that pipelined fetches see it in order. What waits is woken
+//! per partition, never by polling. A slow tier holds back nobody: what is ready is answered, a read that was started
+//! goes on and is found in the cache by the next fetch.
+
+mod read;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use stratalog_protocol::ErrorCode;
+use stratalog_protocol::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
+use tokio::time::{Instant, sleep_until};
+
+use super::call::Outcome;
+use super::node::Node;
+use crate::net::RequestContext;
+use crate::partition::Isolation;
+use crate::watermark::Waiter;
+
+use read::{Answer, Pass, RemoteRead, Wanted};
+pub use session::Sessions;
+use session::{Step, TopicKey};
+
+/// The first version that names topics by id (KIP-516).
+const TOPIC_ID_SINCE: i16 = 13;
+/// A fetch that needs the tier waits at least this long for it (`remote.fetch.max.wait.ms`), however short its own
+/// `max_wait_ms` is: an empty answer would only bring the same fetch again.
+const REMOTE_WAIT_MIN: Duration = Duration::from_millis(500);
+
+/// The terms of one fetch.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    isolation: Isolation,
+    bytes_min: usize,
+    bytes_max: u32,
+    wait: Duration,
+}
+
+pub fn place(
+    node: Arc<Node>,
+    _context: RequestContext,
+    request: FetchRequest,
+    version: i16,
+) -> BoxFuture<'static, Outcome<FetchResponse>> {
+    let terms = Terms {
+        isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
+        bytes_max: u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.network.fetch_bytes_max),
+        wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+    };
+    let step = match node.fetch_sessions.step(&request, version) {
+        Ok(step) => step,
+        Err(error_code) => {
+            let refusal = FetchResponse { error_code, ..FetchResponse::default() };
+            return std::future::ready(Outcome::Answer(refusal)).boxed();
+        }
+    };
+    async move {
+        let answers = gather(&node, &terms, &step.wanted).await;
+        Outcome::Answer(respond(&node, step, answers))
+    }
+    .boxed()
+}
+
+/// Reads until there is enough, something is wrong, or the wait is over.
+async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
+    let started = Instant::now();
+    let mut draining = node.draining.clone();
+    let mut remote = Remote::default();
+    let mut waiter: Option<Arc<Waiter>> = None;
+    loop {
+        // The waiter is registered before the look, so that an append between the two wakes it. The first look, which
+        // mostly finds enough, goes without.
+        let mut pass = Pass::new(node, terms);
+        let registrations = pass.run(wanted, waiter.as_ref());
+        remote.start(pass.take_remote());
+        while let Some(Some(read)) = remote.running.next().now_or_never() {
+            pass.fill(read);
+        }
+        let wait = if remote.running.is_empty() { terms.wait } else { terms.wait.max(REMOTE_WAIT_MIN) };
+        let deadline = started + wait;
+        if pass.is_enough() || Instant::now() >= deadline || *draining.borrow() {
+            return pass.answers;
+        }
+        let Some(woken) = waiter.replace(Waiter::new()) else { continue };
+        tokio::select! {
+            () = woken.woken() => {}
+            Some(read) = remote.running.next(), if !remote.running.is_empty() => {
+                pass.fill(read);
+                return pass.answers;
+            }
+            () = sleep_until(deadline) => return pass.answers,
+            _ = draining.changed() => {}
+        }
+        drop(registrations);
+    }
+}
+
+/// Reads from the tier that this fetch has started: each partition once.
+#[derive(Default)]
+struct Remote {
+    running: FuturesUnordered<BoxFuture<'static, RemoteRead>>,
+    started: bool,
+}
+
+impl Remote {
+    fn start(&mut self, reads: Vec<BoxFuture<'static, RemoteRead>>) {
+        if !self.started {
+            self.started = !reads.is_empty();
+            self.running.extend(reads);
+        }
+    }
+}
+
+fn respond(node: &Node, step: Step, answers: Vec<Answer>) -> FetchResponse {
+    let rows: Vec<(TopicKey, PartitionData)> =
+        step.wanted.iter().zip(answers).map(|(wanted, answer)| (wanted.topic.clone(), answer.row)).collect();
+    let bytes: usize = rows.iter().map(|(_, row)| row.records.length()).sum();
+    node.metrics.count_bytes_out(bytes);
+    let rows = match &step.session {
+        Some(session) => session.changed_rows(rows, step.full),
+        None => rows,
+    };
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    for (topic, row) in rows {
+        match responses.last_mut() {
+            Some(last) if topic.is_of(last) => last.partitions.push(row),
+            _ => responses.push(topic.response(row)),
+        }
+    }
+    FetchResponse { error_code: ErrorCode::NONE, session_id: step.session_id, responses, ..FetchResponse::default() }
+}

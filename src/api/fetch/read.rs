@@ -1,0 +1,222 @@
+//! One look at every partition of a fetch.
+
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use stratalog_protocol::messages::fetch::{EpochEndOffset, PartitionData};
+use stratalog_protocol::part::{FileRange, Part};
+use stratalog_protocol::{ErrorCode, Records};
+use stratalog_types::{LeaderEpoch, Offset};
+
+use super::Terms;
+use super::session::TopicKey;
+use crate::api::error;
+use crate::api::node::Node;
+use crate::partition::{Isolation, Located, Partition, ReadError};
+use crate::watermark::{Registration, Waiter};
+
+/// Records up to this size are copied into the response; larger ones are left to `sendfile`.
+const COPY_BYTES_MAX: u32 = 32 * 1024;
+
+/// One partition of a fetch.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub topic: TopicKey,
+    pub partition: i32,
+    pub fetch_offset: i64,
+    pub bytes_max: u32,
+    /// -1: the client does not know.
+    pub current_leader_epoch: i32,
+    /// -1: the client does not ask whether it diverged (KIP-595).
+    pub last_fetched_epoch: i32,
+}
+
+/// One partition's row of the response.
+pub struct Answer {
+    pub row: PartitionData,
+}
+
+/// What came back from the tier for the partition at `index`.
+pub struct RemoteRead {
+    pub index: usize,
+    pub result: Result<Vec<Bytes>, ReadError>,
+}
+
+/// One look at all partitions.
+pub struct Pass<'a> {
+    node: &'a Node,
+    terms: &'a Terms,
+    pub answers: Vec<Answer>,
+    bytes: usize,
+    failed: bool,
+    remote_answered: bool,
+    remote: Vec<BoxFuture<'static, RemoteRead>>,
+}
+
+impl<'a> Pass<'a> {
+    pub fn new(node: &'a Node, terms: &'a Terms) -> Pass<'a> {
+        Pass { node, terms, answers: Vec::new(), bytes: 0, failed: false, remote_answered: false, remote: Vec::new() }
+    }
+
+    /// Looks at every partition. `waiter`, if there is one, is registered with each before the look; the registrations
+    /// end when they are dropped.
+    pub fn run(&mut self, wanted: &[Wanted], waiter: Option<&Arc<Waiter>>) -> Vec<Registration> {
+        let image = self.node.image();
+        let mut registrations = Vec::new();
+        for (index, wanted) in wanted.iter().enumerate() {
+            let topic = match &wanted.topic {
+                TopicKey::Name(name) => image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                TopicKey::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID),
+            };
+            let partition = topic.and_then(|topic| {
+                self.node.partitions.get(topic.id, wanted.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+            });
+            let row = match partition {
+                Ok(partition) => {
+                    if let Some(waiter) = waiter {
+                        let more = partition.high_watermark().get().next();
+                        registrations.push(partition.high_watermark().subscribe(waiter, more));
+                    }
+                    self.read(index, wanted, &partition)
+                }
+                Err(code) => Err(code),
+            };
+            let row = row.unwrap_or_else(|code| {
+                self.failed = true;
+                failure(wanted.partition, code)
+            });
+            self.bytes += row.records.length();
+            self.answers.push(Answer { row });
+        }
+        registrations
+    }
+
+    pub fn take_remote(&mut self) -> Vec<BoxFuture<'static, RemoteRead>> {
+        std::mem::take(&mut self.remote)
+    }
+
+    /// Whether the client need not wait: enough bytes, or something to be told.
+    pub fn is_enough(&self) -> bool {
+        self.failed || self.remote_answered || self.bytes >= self.terms.bytes_min || self.answers.is_empty()
+    }
+
+    /// Puts what the tier gave into its row.
+    pub fn fill(&mut self, read: RemoteRead) {
+        let Some(answer) = self.answers.get_mut(read.index) else { return };
+        self.remote_answered = true;
+        match read.result {
+            Ok(pieces) => {
+                let parts: Vec<Part> = pieces.into_iter().map(Part::Bytes).collect();
+                answer.row.records = Records::Parts(parts);
+                self.bytes += answer.row.records.length();
+            }
+            Err(error) => {
+                self.failed = true;
+                tracing::warn!(partition = answer.row.partition_index, "fetch from the tier failed: {error}");
+                answer.row = failure(answer.row.partition_index, error::of_read(&error));
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize, wanted: &Wanted, partition: &Arc<Partition>) -> Result<PartitionData, ErrorCode> {
+        check_epoch(partition.leader_epoch(), wanted.current_leader_epoch)?;
+        let mut row = self.row(wanted, partition);
+        if let Some(diverging) = divergence(partition, wanted) {
+            row.diverging_epoch = diverging;
+            return Ok(row);
+        }
+        let left = (self.terms.bytes_max as usize).saturating_sub(self.bytes);
+        let bytes_max = wanted.bytes_max.min(u32::try_from(left).unwrap_or(u32::MAX));
+        let first = self.bytes == 0;
+        if bytes_max == 0 && !first {
+            return Ok(row);
+        }
+        let from = Offset(wanted.fetch_offset);
+        match partition.locate(from, bytes_max, self.terms.isolation, first) {
+            Ok(Located::Local(slice)) => row.records = records_of(slice.range)?,
+            Ok(Located::AtEnd) => {}
+            Ok(Located::Remote) => self.remote.push(remote_read(index, partition, from, wanted.bytes_max)),
+            Err(error) => {
+                if !matches!(error, ReadError::OutOfRange { .. }) {
+                    tracing::error!(partition = %partition.topic_partition(), offset = wanted.fetch_offset, "fetch failed: {error}");
+                }
+                let code = error::of_read(&error);
+                self.failed = true;
+                return Ok(PartitionData {
+                    log_start_offset: partition.log_start_offset().0,
+                    ..failure(wanted.partition, code)
+                });
+            }
+        }
+        Ok(row)
+    }
+
+    fn row(&self, wanted: &Wanted, partition: &Partition) -> PartitionData {
+        PartitionData {
+            partition_index: wanted.partition,
+            high_watermark: partition.high_watermark().get().0,
+            last_stable_offset: partition.last_stable_offset().0,
+            log_start_offset: partition.log_start_offset().0,
+            aborted_transactions: (self.terms.isolation == Isolation::ReadCommitted).then(Vec::new),
+            records: Records::Bytes(Bytes::new()),
+            ..PartitionData::default()
+        }
+    }
+}
+
+fn failure(partition_index: i32, error_code: ErrorCode) -> PartitionData {
+    PartitionData {
+        partition_index,
+        error_code,
+        high_watermark: -1,
+        records: Records::Bytes(Bytes::new()),
+        ..PartitionData::default()
+    }
+}
+
+fn check_epoch(current: LeaderEpoch, claimed: i32) -> Result<(), ErrorCode> {
+    match claimed {
+        -1 => Ok(()),
+        claimed if claimed < current.0 => Err(ErrorCode::FENCED_LEADER_EPOCH),
+        claimed if claimed > current.0 => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        _ => Ok(()),
+    }
+}
+
+/// Where the client's history leaves ours, if it does (KIP-595).
+fn divergence(partition: &Partition, wanted: &Wanted) -> Option<EpochEndOffset> {
+    if wanted.last_fetched_epoch < 0 {
+        return None;
+    }
+    let (epoch, end_offset) = partition.end_offset_for_epoch(LeaderEpoch(wanted.last_fetched_epoch))?;
+    let diverges = epoch.0 < wanted.last_fetched_epoch || end_offset.0 < wanted.fetch_offset;
+    diverges.then_some(EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 })
+}
+
+/// Small ranges are copied now: cheaper than a system call of their own later.
+fn records_of(range: FileRange) -> Result<Records, ErrorCode> {
+    if range.length > COPY_BYTES_MAX {
+        return Ok(Records::Parts(vec![Part::File(range)]));
+    }
+    let mut copied = vec![0; range.length as usize];
+    match range.file.read_exact_at(&mut copied, range.position) {
+        Ok(()) => Ok(Records::Bytes(copied.into())),
+        Err(error) => {
+            tracing::error!(position = range.position, length = range.length, "segment not readable: {error}");
+            Err(ErrorCode::KAFKA_STORAGE_ERROR)
+        }
+    }
+}
+
+fn remote_read(
+    index: usize,
+    partition: &Arc<Partition>,
+    from: Offset,
+    bytes_max: u32,
+) -> BoxFuture<'static, RemoteRead> {
+    let partition = partition.clone();
+    async move { RemoteRead { index, result: partition.read_remote(from, bytes_max).await } }.boxed()
+}

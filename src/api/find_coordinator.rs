@@ -1,0 +1,52 @@
+//! FindCoordinator: on one node this broker coordinates every key.
+
+use std::sync::Arc;
+
+use stratalog_protocol::ErrorCode;
+use stratalog_protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
+
+use super::node::Node;
+use crate::net::RequestContext;
+
+/// The first version that asks for several keys at a time (KIP-699).
+const BATCHED_SINCE: i16 = 4;
+const GROUP: i8 = 0;
+
+pub async fn handle(
+    node: Arc<Node>,
+    context: RequestContext,
+    request: FindCoordinatorRequest,
+    version: i16,
+) -> FindCoordinatorResponse {
+    let (host, port) = node.advertised(&context);
+    let find = |key: &str| {
+        let refused = match request.key_type {
+            GROUP => None,
+            // Transaction and share coordinators are not served yet.
+            1 | 2 => Some((ErrorCode::COORDINATOR_NOT_AVAILABLE, "this coordinator is not served by this version")),
+            _ => Some((ErrorCode::INVALID_REQUEST, "unknown coordinator type")),
+        };
+        let mut found = Coordinator { key: key.to_owned(), error_message: None, ..Coordinator::default() };
+        match refused {
+            None => (found.node_id, found.host, found.port) = (node.node_id(), host.clone(), port),
+            Some((code, message)) => {
+                (found.node_id, found.port) = (-1, -1);
+                (found.error_code, found.error_message) = (code, Some(message.to_owned()));
+            }
+        }
+        found
+    };
+    if version >= BATCHED_SINCE {
+        let coordinators = request.coordinator_keys.iter().map(|key| find(key)).collect();
+        return FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() };
+    }
+    let found = find(&request.key);
+    FindCoordinatorResponse {
+        error_code: found.error_code,
+        error_message: found.error_message,
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+        ..FindCoordinatorResponse::default()
+    }
+}

@@ -1,0 +1,107 @@
+//! What every handler may reach.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use stratalog_types::TopicId;
+use tokio::sync::watch;
+
+use super::fetch::Sessions;
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, Settings};
+use crate::metadata::{self, Image, Metadata, ProducerIdBlock, Topic};
+use crate::metrics::Metrics;
+use crate::net::RequestContext;
+use crate::partition::{Partition, Partitions};
+
+/// This broker, as the handlers see it.
+pub struct Node {
+    pub config: BrokerConfig,
+    pub cluster_id: String,
+    pub metadata: Arc<Metadata>,
+    pub partitions: Arc<Partitions>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub fetch_sessions: Sessions,
+    /// Turns true when the broker drains: waiting fetches answer at once.
+    pub draining: watch::Receiver<bool>,
+    settings: RwLock<Arc<Settings>>,
+    producer_ids: Mutex<ProducerIdBlock>,
+}
+
+impl Node {
+    pub fn new(
+        config: BrokerConfig,
+        cluster_id: String,
+        metadata: Arc<Metadata>,
+        partitions: Arc<Partitions>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        draining: watch::Receiver<bool>,
+    ) -> Node {
+        let settings = RwLock::new(Arc::new(config.settings.clone()));
+        let fetch_sessions = Sessions::new(config.network.fetch_sessions_max);
+        Node {
+            config,
+            cluster_id,
+            metadata,
+            partitions,
+            metrics,
+            clock,
+            fetch_sessions,
+            draining,
+            settings,
+            producer_ids: Mutex::new(ProducerIdBlock { first: 0, end: 0 }),
+        }
+    }
+
+    pub fn node_id(&self) -> i32 {
+        self.config.node_id
+    }
+
+    pub fn image(&self) -> Arc<Image> {
+        self.metadata.image()
+    }
+
+    /// The configuration as it holds now, dynamic changes included.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn replace_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Where a client of this listener reaches this broker: what is advertised, else the address it connected to.
+    pub fn advertised(&self, context: &RequestContext) -> (String, i32) {
+        let advertised = self.config.advertised_listeners.iter().find(|l| l.name == context.listener.as_ref());
+        match advertised {
+            Some(listener) => (listener.host.clone(), i32::from(listener.port)),
+            None => (context.local_address.ip().to_canonical().to_string(), i32::from(context.local_address.port())),
+        }
+    }
+
+    /// A producer id that no producer ever had.
+    pub fn next_producer_id(&self) -> Result<i64, metadata::Error> {
+        let mut block = self.producer_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if block.first >= block.end {
+            *block = self.metadata.next_producer_id_block()?;
+        }
+        let id = block.first;
+        block.first += 1;
+        Ok(id)
+    }
+
+    /// The partition of a topic named by a request, if this broker leads it.
+    pub fn partition(&self, image: &Image, topic: &str, partition: i32) -> Option<Arc<Partition>> {
+        self.partitions.get(image.topic(topic)?.id, partition)
+    }
+
+    /// Makes the directories of a topic just written to the metadata. Blocks.
+    pub fn open_partitions(&self, topic: &Topic) -> Result<(), crate::partition::OpenError> {
+        self.partitions.create_topic(&self.metadata, topic, &self.settings())
+    }
+
+    pub fn topic_name(&self, image: &Image, id: TopicId) -> Option<Arc<str>> {
+        image.topic_by_id(id).map(|topic| topic.name.clone())
+    }
+}

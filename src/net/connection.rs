@@ -1,0 +1,221 @@
+//! One connection: reads frames, has them placed in order, sends the replies in order.
+//!
+//! One task does it all, so a request costs no hop between threads. Replies that are ready together leave in one write.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesOrdered, StreamExt};
+use stratalog_protocol::part::Part;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Sleep, sleep};
+
+use super::frame::{FrameError, FrameReader};
+use super::request::{Dispatch, Placed, Reply, RequestContext};
+use super::send::send_parts;
+
+/// Requests of one connection that may be placed and not yet answered.
+const INFLIGHT_REQUESTS_MAX: usize = 64;
+/// Bytes of memory parts gathered into one write before it is sent.
+const COALESCE_BYTES_MAX: usize = 256 * 1024;
+
+pub struct ConnectionConfig {
+    pub frame_bytes_max: usize,
+    /// `connections.max.idle.ms`.
+    pub idle_max: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    #[error("closed by the client")]
+    ByClient,
+    #[error("closed for shutdown")]
+    Shutdown,
+    #[error("idle for longer than connections.max.idle.ms")]
+    Idle,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(String),
+    #[error("connection failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+pub struct Connection {
+    stream: TcpStream,
+    context: RequestContext,
+    dispatch: Dispatch,
+    reader: FrameReader,
+    inflight: FuturesOrdered<BoxFuture<'static, Reply>>,
+    /// A serial request that waits for `inflight` to drain, or is the only one in it.
+    serial: Serial,
+    shutdown: watch::Receiver<bool>,
+    idle_max: Duration,
+    idle_timer: Pin<Box<Sleep>>,
+    last_active: Instant,
+}
+
+enum Serial {
+    None,
+    Waiting(BoxFuture<'static, Reply>),
+    Running,
+}
+
+impl Connection {
+    pub fn new(
+        stream: TcpStream,
+        context: RequestContext,
+        dispatch: Dispatch,
+        config: &ConnectionConfig,
+        shutdown: watch::Receiver<bool>,
+    ) -> Connection {
+        Connection {
+            stream,
+            context,
+            dispatch,
+            reader: FrameReader::new(config.frame_bytes_max),
+            inflight: FuturesOrdered::new(),
+            serial: Serial::None,
+            shutdown,
+            idle_max: config.idle_max,
+            idle_timer: Box::pin(sleep(config.idle_max)),
+            last_active: Instant::now(),
+        }
+    }
+
+    /// Serves until the peer goes, breaks the protocol, idles too long, or the server drains.
+    pub async fn run(mut self) -> Ended {
+        match self.serve().await {
+            Ok(ended) | Err(ended) => ended,
+        }
+    }
+
+    async fn serve(&mut self) -> Result<Ended, Ended> {
+        // A frame error closes the connection only after the replies to what came before it.
+        let mut broken: Option<FrameError> = None;
+        let mut at_end = false;
+        loop {
+            while broken.is_none() && self.may_place() && !self.is_draining() {
+                match self.reader.next_frame() {
+                    Ok(Some(frame)) => self.place(frame),
+                    Ok(None) => break,
+                    Err(error) => broken = Some(error),
+                }
+            }
+            if self.inflight.is_empty() {
+                if let Some(error) = broken {
+                    return Err(error.into());
+                }
+                if self.is_draining() {
+                    return Ok(Ended::Shutdown);
+                }
+                if at_end {
+                    return Ok(Ended::ByClient);
+                }
+            }
+            let may_read = self.may_place() && broken.is_none() && !at_end && !self.is_draining();
+            tokio::select! {
+                biased;
+                Some(reply) = self.inflight.next(), if !self.inflight.is_empty() => self.answer(reply).await?,
+                read = self.reader.fill(&mut self.stream), if may_read => {
+                    self.last_active = Instant::now();
+                    at_end = read? == 0;
+                }
+                _ = self.shutdown.changed(), if !self.is_draining() => {}
+                () = idle(&mut self.idle_timer), if self.inflight.is_empty() => self.check_idle()?,
+            }
+        }
+    }
+
+    fn may_place(&self) -> bool {
+        matches!(self.serial, Serial::None) && self.inflight.len() < INFLIGHT_REQUESTS_MAX
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.shutdown.borrow()
+    }
+
+    fn place(&mut self, frame: bytes::Bytes) {
+        let mut context = self.context.clone();
+        context.received_at = Instant::now();
+        match (self.dispatch)(context, frame) {
+            Placed::Overlapping(completion) => self.inflight.push_back(completion),
+            Placed::Serial(request) if self.inflight.is_empty() => {
+                self.inflight.push_back(request);
+                self.serial = Serial::Running;
+            }
+            Placed::Serial(request) => self.serial = Serial::Waiting(request),
+        }
+    }
+
+    /// Sends `first` and every reply that is ready behind it.
+    async fn answer(&mut self, first: Reply) -> Result<(), Ended> {
+        let mut parts: VecDeque<Part> = VecDeque::new();
+        let mut gathered = 0;
+        let mut reply = Some(first);
+        let mut close = None;
+        while let Some(next) = reply.take() {
+            match next {
+                Reply::Parts(more) => {
+                    gathered += more.iter().map(Part::length).sum::<usize>();
+                    parts.extend(more);
+                }
+                Reply::Silent => {}
+                Reply::Close(reason) => {
+                    close = Some(reason);
+                    break;
+                }
+            }
+            if gathered >= COALESCE_BYTES_MAX {
+                break;
+            }
+            reply = self.inflight.next().now_or_never().flatten();
+        }
+        send_parts(&self.stream, &mut parts).await?;
+        if let Some(reason) = close {
+            return Err(Ended::Protocol(reason));
+        }
+        if self.inflight.is_empty() {
+            match std::mem::replace(&mut self.serial, Serial::None) {
+                Serial::Waiting(request) => {
+                    self.inflight.push_back(request);
+                    self.serial = Serial::Running;
+                }
+                Serial::Running | Serial::None => {}
+            }
+        }
+        self.last_active = Instant::now();
+        Ok(())
+    }
+
+    fn check_idle(&mut self) -> Result<(), Ended> {
+        let idle_for = self.last_active.elapsed();
+        if idle_for >= self.idle_max {
+            return Err(Ended::Idle);
+        }
+        self.idle_timer.as_mut().reset((Instant::now() + (self.idle_max - idle_for)).into());
+        Ok(())
+    }
+}
+
+fn idle<'a>(timer: &'a mut Pin<Box<Sleep>>) -> impl Future<Output = ()> + 'a {
+    timer.as_mut()
+}
+
+/// What a connection's end is worth in the log.
+pub fn log_end(ended: &Ended, context: &RequestContext) {
+    match ended {
+        Ended::ByClient | Ended::Shutdown | Ended::Idle | Ended::Io(_) => {
+            tracing::debug!(client = %context.client_address, "connection ended: {ended}");
+        }
+        Ended::Frame(_) | Ended::Protocol(_) => {
+            tracing::warn!(client = %context.client_address, listener = %context.listener, "connection closed: {ended}");
+        }
+    }
+}

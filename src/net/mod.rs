@@ -1,0 +1,20 @@
+//! Listeners and connections: bytes in, frames out, replies back in request order.
+//!
+//! Owns sockets, framing, pipelining and the sending of parts (`sendfile` for file ranges). Does not know what a
+//! request means: a frame goes to the `Dispatch` function it was given, and a `Placed` future comes back.
+
+#[path = "../platform/sendfile.rs"]
+mod platform;
+
+mod connection;
+mod frame;
+mod request;
+mod send;
+mod server;
+
+pub use frame::{FrameError, FrameReader};
+pub use request::{ClientInfo, Dispatch, Placed, Reply, RequestContext};
+pub use server::{Config, Error, Server};
+
+#[cfg(test)]
+mod tests;

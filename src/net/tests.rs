@@ -1,0 +1,170 @@
+use std::collections::VecDeque;
+use std::io::{Cursor, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use stratalog_protocol::part::{FileRange, Part};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+
+use super::send::send_parts;
+use super::*;
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    (client, listener.accept().await.unwrap().0)
+}
+
+#[tokio::test]
+async fn parts_arrive_in_order() {
+    let mut file = tempfile::tempfile().unwrap();
+    let body: Vec<u8> = (0..3_000_000u32).map(|i| i as u8).collect();
+    file.write_all(&body).unwrap();
+    let range = FileRange { file: Arc::new(file), position: 10, length: 2_500_000 };
+    let (mut client, server) = pair().await;
+    let mut parts: VecDeque<Part> = VecDeque::new();
+    parts.push_back(Part::Bytes(Bytes::from_static(b"head")));
+    parts.push_back(Part::File(range));
+    for _ in 0..200 {
+        parts.push_back(Part::Bytes(Bytes::from_static(b"x")));
+    }
+    let expected = [b"head".as_slice(), &body[10..2_500_010], &[b'x'; 200]].concat();
+    let sender = tokio::spawn(async move { send_parts(&server, &mut parts).await.unwrap() });
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).await.unwrap();
+    assert_eq!(sender.await.unwrap(), expected.len() as u64);
+    assert!(got == expected);
+}
+
+#[tokio::test]
+async fn a_short_file_closes_instead_of_padding() {
+    let range = FileRange { file: Arc::new(tempfile::tempfile().unwrap()), position: 0, length: 10 };
+    let (_client, server) = pair().await;
+    let error = send_parts(&server, &mut VecDeque::from([Part::File(range)])).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn frames_are_cut_however_the_bytes_arrive() {
+    for step in [1usize, 3, 7, 64, 100_000] {
+        let mut wire = Vec::new();
+        for size in [0usize, 1, 5000, 70_000] {
+            wire.extend_from_slice(&(size as i32).to_be_bytes());
+            wire.extend(std::iter::repeat_n(size as u8, size));
+        }
+        let mut reader = FrameReader::new(100_000);
+        let mut sizes = Vec::new();
+        for piece in wire.chunks(step) {
+            let mut stream = Cursor::new(piece);
+            while reader.fill(&mut stream).await.unwrap() > 0 {}
+            while let Some(frame) = reader.next_frame().unwrap() {
+                assert!(frame.iter().all(|b| *b == frame.len() as u8));
+                sizes.push(frame.len());
+            }
+        }
+        assert_eq!(sizes, [0, 1, 5000, 70_000]);
+        assert!(!reader.is_mid_frame());
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_named() {
+    let cases: [(&[u8], FrameError); 4] = [
+        (b"\x16\x03\x01\x02\x00", FrameError::TlsOnPlaintext),
+        (b"GET /metrics", FrameError::Http),
+        (b"\xff\xff\xff\xff", FrameError::NegativeLength(-1)),
+        (b"\x00\x10\x00\x00", FrameError::TooLarge { bytes: 1 << 20, max: 1000 }),
+    ];
+    for (bytes, error) in cases {
+        let mut reader = FrameReader::new(1000);
+        reader.fill(&mut Cursor::new(bytes)).await.unwrap();
+        assert_eq!(reader.next_frame(), Err(error));
+    }
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as i32).to_be_bytes(), body].concat()
+}
+
+fn echo(body: Bytes) -> Reply {
+    Reply::Parts(vec![Part::Bytes(frame(&body).into())])
+}
+
+/// Serves one connection whose frames starting with 's' are serial; frames holding 'w' wait for `gate`.
+async fn serve(gate: Arc<Notify>) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    let server = Server::bind(Config {
+        listener: "PLAINTEXT".into(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        frame_bytes_max: 1000,
+        idle_max: Duration::from_secs(600),
+        connections_max: 10,
+    })
+    .await
+    .unwrap();
+    let dispatch: Dispatch = Arc::new(move |_context, body| {
+        let gate = gate.clone();
+        let serial = body.first() == Some(&b's');
+        let reply = async move {
+            if body.contains(&b'w') {
+                gate.notified().await;
+            }
+            if body.first() == Some(&b'!') { Reply::Close("told to".into()) } else { echo(body) }
+        }
+        .boxed();
+        if serial { Placed::Serial(reply) } else { Placed::Overlapping(reply) }
+    });
+    let (stop, stopped) = watch::channel(false);
+    let address = server.local_address();
+    let running = tokio::spawn(server.run(dispatch, stopped));
+    (TcpStream::connect(address).await.unwrap(), stop, running)
+}
+
+async fn read_frames(client: &mut TcpStream, count: usize) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for _ in 0..count {
+        let length = client.read_i32().await.unwrap();
+        let mut body = vec![0; length as usize];
+        client.read_exact(&mut body).await.unwrap();
+        frames.push(body);
+    }
+    frames
+}
+
+#[tokio::test]
+async fn replies_keep_request_order_and_serial_requests_wait() {
+    let gate = Arc::new(Notify::new());
+    let (mut client, stop, running) = serve(gate.clone()).await;
+    let wire: Vec<u8> = [b"w1".as_slice(), b"2", b"s3", b"4", b"sw5", b"6"].iter().flat_map(|b| frame(b)).collect();
+    client.write_all(&wire).await.unwrap();
+    gate.notify_one();
+    assert_eq!(read_frames(&mut client, 4).await, [b"w1".to_vec(), b"2".to_vec(), b"s3".to_vec(), b"4".to_vec()]);
+    gate.notify_one();
+    assert_eq!(read_frames(&mut client, 2).await, [b"sw5".to_vec(), b"6".to_vec()]);
+    stop.send(true).unwrap();
+    running.await.unwrap();
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn shutdown_answers_what_was_placed() {
+    let gate = Arc::new(Notify::new());
+    let (mut client, stop, running) = serve(gate.clone()).await;
+    client.write_all(&[frame(b"1"), frame(b"w")].concat()).await.unwrap();
+    assert_eq!(read_frames(&mut client, 1).await, [b"1".to_vec()]);
+    stop.send(true).unwrap();
+    gate.notify_one();
+    assert_eq!(read_frames(&mut client, 1).await, [b"w".to_vec()]);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn replies_before_a_broken_frame_still_leave() {
+    let (mut client, _stop, _running) = serve(Arc::new(Notify::new())).await;
+    client.write_all(&[frame(b"1"), b"\xff\xff\xff\xff".to_vec()].concat()).await.unwrap();
+    assert_eq!(read_frames(&mut client, 1).await, [b"1".to_vec()]);
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+}

@@ -1,0 +1,24 @@
+//! Errors by what the caller answers.
+
+use stratalog_protocol::records::BatchError;
+use stratalog_types::Offset;
+
+use crate::log;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Log(#[from] log::AppendError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("offset {offset} is outside of {log_start_offset}..={end_offset}")]
+    OutOfRange { offset: Offset, log_start_offset: Offset, end_offset: Offset },
+    #[error("the offset is in the tier, and this topic has none: it was {0} that removed the local copy")]
+    NoTier(&'static str),
+    #[error(transparent)]
+    Log(log::ReadError),
+}

@@ -1,0 +1,15 @@
+//! A partition: one log over two tiers, and the registry of those this broker leads.
+//!
+//! Owns what may be seen (`high_watermark`), where an offset is answered from (local log or tier), retention over both,
+//! and the tasks that move closed segments up. Knows no Kafka error codes and no sockets.
+//!
+//! `log_start_offset <= local_log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset`; where
+//! acknowledgements wait for the sync, `high_watermark` is the flushed offset.
+
+mod error;
+mod partition;
+mod registry;
+
+pub use error::{AppendError, ReadError};
+pub use partition::{Appended, Isolation, Located, Partition};
+pub use registry::{OpenError, Partitions};

@@ -1,0 +1,222 @@
+//! One partition that this broker leads.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use stratalog_protocol::records::{
+    BatchHeader, TimestampType, ValidationRules, set_max_timestamp, validate_produce,
+};
+use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+use super::error::{AppendError, ReadError};
+use crate::clock::Clock;
+use crate::config::{MessageTimestampType, TopicConfig};
+use crate::log::{Log, LogConfig, LogSlice, Origin};
+use crate::watermark::Watermark;
+
+/// Bytes that the records of a compressed batch may take when they are walked.
+const WALK_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// Where an append went and when it may be acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    pub base_offset: Offset,
+    /// Milliseconds since the epoch, with LogAppendTime only.
+    pub log_append_time: Option<i64>,
+    pub log_start_offset: Offset,
+    /// Acknowledge when the high watermark is at least here.
+    pub visible_at: Offset,
+}
+
+/// Where the records at an offset are.
+#[derive(Debug)]
+pub enum Located {
+    Local(LogSlice),
+    /// Only the tier has them.
+    Remote,
+    /// Nothing there yet.
+    AtEnd,
+}
+
+pub struct Partition {
+    topic_partition: TopicPartition,
+    topic_id: TopicId,
+    log: Arc<Log>,
+    config: RwLock<Arc<TopicConfig>>,
+    leader_epoch: AtomicI32,
+    high_watermark: Watermark,
+    clock: Clock,
+}
+
+impl Partition {
+    /// Takes over an opened log as its leader.
+    pub fn new(
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        log: Arc<Log>,
+        config: Arc<TopicConfig>,
+        leader_epoch: LeaderEpoch,
+        clock: Clock,
+    ) -> Arc<Partition> {
+        let high_watermark = Watermark::new(log.log_end_offset());
+        let raised = high_watermark.clone();
+        log.flushed().on_advance(Box::new(move |flushed| raised.advance(flushed)));
+        Arc::new(Partition {
+            topic_partition,
+            topic_id,
+            log,
+            config: RwLock::new(config),
+            leader_epoch: AtomicI32::new(leader_epoch.0),
+            high_watermark,
+            clock,
+        })
+    }
+
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn update_config(&self, config: Arc<TopicConfig>) {
+        self.log.update_config(log_config(&config));
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    pub fn high_watermark(&self) -> &Watermark {
+        &self.high_watermark
+    }
+
+    /// One past the last offset that read_committed may see. No transaction is ever open yet.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.high_watermark.get()
+    }
+
+    pub fn log_start_offset(&self) -> Offset {
+        self.log.log_start_offset()
+    }
+
+    /// One past the last visible offset.
+    pub fn visible_end(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark.get(),
+            Isolation::ReadCommitted => self.last_stable_offset(),
+        }
+    }
+
+    /// Validates and appends what a producer sent. `zstd_allowed` is true from Produce v7 on.
+    pub fn append(&self, batch: &Bytes, zstd_allowed: bool) -> Result<Appended, AppendError> {
+        let config = self.config();
+        let rules = self.rules(&config, zstd_allowed);
+        let validated = validate_produce(batch, &rules)?;
+        let stamp = match rules.timestamp_type {
+            TimestampType::LogAppendTime => Some(rules.now_ms),
+            TimestampType::CreateTime => validated.needs_max_timestamp().then_some(validated.max_timestamp),
+        };
+        let appended = match stamp {
+            Some(max_timestamp) => {
+                let mut stamped = batch.to_vec();
+                let header = set_max_timestamp(&mut stamped, rules.timestamp_type, max_timestamp)
+                    .map_err(|_| log::AppendError::InvalidBatch("the header did not survive its stamp"))?;
+                self.place(&stamped, header)?
+            }
+            None => self.place(batch, validated.header)?,
+        };
+        let log_append_time = (rules.timestamp_type == TimestampType::LogAppendTime).then_some(rules.now_ms);
+        if !config.acks_wait_for_sync() {
+            self.high_watermark.advance(appended.last_offset.next());
+        }
+        Ok(Appended {
+            base_offset: appended.base_offset,
+            log_append_time,
+            log_start_offset: self.log_start_offset(),
+            visible_at: appended.last_offset.next(),
+        })
+    }
+
+    fn place(&self, batch: &[u8], header: BatchHeader) -> Result<log::Appended, log::AppendError> {
+        self.log.append(batch, header, self.leader_epoch(), Origin::Client)
+    }
+
+    fn rules(&self, config: &TopicConfig, zstd_allowed: bool) -> ValidationRules {
+        let bound = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        ValidationRules {
+            batch_bytes_max: config.max_message_bytes as usize,
+            zstd_allowed,
+            compacted: config.cleanup_compact,
+            full: false,
+            output_bytes_max: WALK_OUTPUT_BYTES_MAX,
+            timestamp_type: match config.message_timestamp_type {
+                MessageTimestampType::CreateTime => TimestampType::CreateTime,
+                MessageTimestampType::LogAppendTime => TimestampType::LogAppendTime,
+            },
+            timestamp_before_max_ms: bound(config.message_timestamp_before_max_ms),
+            timestamp_after_max_ms: bound(config.message_timestamp_after_max_ms),
+            now_ms: self.clock.now_ms(),
+        }
+    }
+
+    /// Finds the records at `from`: at most `bytes_max` bytes, but a whole batch where `minimum_one` asks for it.
+    pub fn locate(
+        &self,
+        from: Offset,
+        bytes_max: u32,
+        isolation: Isolation,
+        minimum_one: bool,
+    ) -> Result<Located, ReadError> {
+        let end_offset = self.visible_end(isolation);
+        let log_start_offset = self.log_start_offset();
+        if from < log_start_offset || from > self.log.log_end_offset() {
+            return Err(ReadError::OutOfRange { offset: from, log_start_offset, end_offset });
+        }
+        if from >= end_offset {
+            return Ok(Located::AtEnd);
+        }
+        match self.log.read(from, bytes_max, end_offset, minimum_one) {
+            Ok(slice) => Ok(Located::Local(slice)),
+            Err(log::ReadError::BelowLocalStart { .. }) => Ok(Located::Remote),
+            Err(error) => Err(ReadError::Log(error)),
+        }
+    }
+}
+
+use crate::log;
+
+/// What of a topic's configuration the log itself goes by.
+pub fn log_config(config: &TopicConfig) -> LogConfig {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    LogConfig {
+        segment_bytes: config.segment_bytes,
+        segment_ms: signed(config.segment_ms),
+        segment_jitter_ms: signed(config.segment_jitter_ms),
+        segment_index_bytes: config.segment_index_bytes,
+        index_interval_bytes: config.index_interval_bytes,
+        flush_messages: signed(config.flush_messages),
+        flush_ms: config.flush_ms.map_or(i64::MAX, signed),
+        preallocate: config.preallocate,
+        file_delete_delay_ms: signed(config.file_delete_delay_ms),
+        ..LogConfig::default()
+    }
+}

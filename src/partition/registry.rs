@@ -1,0 +1,180 @@
+//! The partitions this broker leads, by topic id.
+//!
+//! Order of effects when a topic is created: metadata (durable), then the directories. A crash between them leaves a
+//! topic without directories: `open_all` makes them. When a topic is deleted: metadata with the intent, then the
+//! directories; `open_all` removes what the intent still names.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use stratalog_types::{PartitionIndex, TopicId, TopicPartition};
+
+use super::partition::{Partition, log_config};
+use crate::clock::Clock;
+use crate::config::{Settings, TopicConfig};
+use crate::log::{self, Log, LogDir};
+use crate::metadata::{Image, Metadata, Topic};
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("partition {topic_partition} cannot be opened: {source}")]
+    Log { topic_partition: TopicPartition, source: log::Error },
+    #[error(transparent)]
+    Metadata(#[from] crate::metadata::Error),
+}
+
+type ByIndex = Arc<[Arc<Partition>]>;
+
+pub struct Partitions {
+    log_dir: Arc<LogDir>,
+    clock: Clock,
+    node_id: i32,
+    by_topic: RwLock<HashMap<TopicId, ByIndex>>,
+    /// Held while directories of a topic are made or removed.
+    changing: Mutex<()>,
+}
+
+impl Partitions {
+    pub fn new(log_dir: Arc<LogDir>, clock: Clock, node_id: i32) -> Partitions {
+        Partitions { log_dir, clock, node_id, by_topic: RwLock::default(), changing: Mutex::default() }
+    }
+
+    pub fn log_dir(&self) -> &Arc<LogDir> {
+        &self.log_dir
+    }
+
+    pub fn get(&self, topic: TopicId, partition: i32) -> Option<Arc<Partition>> {
+        let by_topic = self.by_topic.read().unwrap_or_else(PoisonError::into_inner);
+        by_topic.get(&topic)?.get(usize::try_from(partition).ok()?).cloned()
+    }
+
+    pub fn of_topic(&self, topic: TopicId) -> ByIndex {
+        let by_topic = self.by_topic.read().unwrap_or_else(PoisonError::into_inner);
+        by_topic.get(&topic).cloned().unwrap_or_else(|| Arc::from([]))
+    }
+
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        let by_topic = self.by_topic.read().unwrap_or_else(PoisonError::into_inner);
+        by_topic.values().flat_map(|partitions| partitions.iter().cloned()).collect()
+    }
+
+    /// Opens every partition of the image on `threads` threads, recovers what needs it, gives partitions that stopped
+    /// uncleanly a new leader epoch before their first append, and removes the directories of deleted topics.
+    pub fn open_all(&self, metadata: &Metadata, settings: &Settings, threads: usize) -> Result<(), OpenError> {
+        let image = metadata.image();
+        self.remove_strays(&image);
+        let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
+        let queue = Mutex::new(topics.into_iter());
+        let failure: Mutex<Option<OpenError>> = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.max(1) {
+                scope.spawn(|| {
+                    while let Some(topic) = { queue.lock().unwrap_or_else(PoisonError::into_inner).next() } {
+                        if let Err(error) = self.open_topic(metadata, &topic, settings) {
+                            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Makes or opens what is missing of `topic`; partitions that are open stay as they are.
+    pub fn open_topic(&self, metadata: &Metadata, topic: &Topic, settings: &Settings) -> Result<(), OpenError> {
+        let config = Arc::new(resolve(settings, topic));
+        let open = self.of_topic(topic.id);
+        let mut logs = Vec::new();
+        for index in open.len()..topic.partitions.len() {
+            let partition = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
+            let topic_partition = TopicPartition { topic: topic.name.clone(), partition };
+            let log = self
+                .open_log(&topic_partition, topic.id, &config)
+                .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
+            logs.push((topic_partition, log));
+        }
+        let unclean: Vec<PartitionIndex> =
+            logs.iter().filter(|(_, log)| log.was_unclean()).map(|(tp, _)| tp.partition).collect();
+        let raised;
+        let topic = if unclean.is_empty() {
+            topic
+        } else {
+            raised = metadata.raise_leader_epochs(topic.id, &unclean)?;
+            &raised
+        };
+        let mut partitions: Vec<Arc<Partition>> = open.iter().cloned().collect();
+        for (topic_partition, log) in logs {
+            let epoch = topic.partition(topic_partition.partition).map(|p| p.leader_epoch).unwrap_or_default();
+            log.start_leader_epoch(epoch)
+                .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
+            partitions.push(Partition::new(topic_partition, topic.id, log, config.clone(), epoch, self.clock.clone()));
+        }
+        let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
+        by_topic.insert(topic.id, partitions.into());
+        Ok(())
+    }
+
+    /// `open_topic` one caller at a time: for topics created while serving.
+    pub fn create_topic(&self, metadata: &Metadata, topic: &Topic, settings: &Settings) -> Result<(), OpenError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.open_topic(metadata, topic, settings)
+    }
+
+    fn open_log(
+        &self,
+        topic_partition: &TopicPartition,
+        topic_id: TopicId,
+        config: &TopicConfig,
+    ) -> Result<Arc<Log>, log::Error> {
+        if self.log_dir.contains(topic_partition) {
+            Log::open(&self.log_dir, topic_partition.clone(), topic_id, log_config(config))
+        } else {
+            Log::create(&self.log_dir, topic_partition.clone(), topic_id, log_config(config))
+        }
+    }
+
+    /// Stops serving a topic and removes its directories; its metadata is gone already.
+    pub fn delete_topic(&self, topic: TopicId) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let removed = self.by_topic.write().unwrap_or_else(PoisonError::into_inner).remove(&topic);
+        for partition in removed.iter().flat_map(|partitions| partitions.iter()) {
+            if let Err(error) = partition.log().delete() {
+                tracing::error!(partition = %partition.topic_partition(), "directory not removed: {error}; the next start tries again");
+            }
+        }
+    }
+
+    /// Applies a topic's new configuration to its partitions.
+    pub fn update_config(&self, topic: &Topic, settings: &Settings) {
+        let config = Arc::new(resolve(settings, topic));
+        for partition in self.of_topic(topic.id).iter() {
+            partition.update_config(config.clone());
+        }
+    }
+
+    /// Directories whose topic is not in the image: deleted topics go, unknown ones stay and are named.
+    fn remove_strays(&self, image: &Image) {
+        let known: HashSet<TopicId> = image.topics().map(|topic| topic.id).collect();
+        for dir in self.log_dir.partitions_on_disk() {
+            let Some(id) = dir.topic_id.filter(|id| !known.contains(id)) else { continue };
+            if !image.deleting.contains_key(&id) {
+                tracing::warn!(
+                    path = %dir.path.display(), node = self.node_id,
+                    "directory of topic id {id}, which the metadata does not know: left alone; remove it by hand if it is not wanted"
+                );
+            } else if let Err(error) = self.log_dir.remove_partition(&dir) {
+                tracing::error!(path = %dir.path.display(), "directory of a deleted topic not removed: {error}");
+            }
+        }
+    }
+}
+
+/// A stored configuration was valid when it was set; one that no longer parses gives way to the defaults, loudly.
+fn resolve(settings: &Settings, topic: &Topic) -> TopicConfig {
+    TopicConfig::resolve(settings, &topic.configs).or_else(|error| {
+        tracing::error!(topic = %topic.name, "stored topic configuration does not hold: {error}; the broker's defaults are used");
+        TopicConfig::resolve(settings, &Default::default())
+    })
+    .unwrap_or_else(|error| unreachable!("the broker's defaults were checked at start: {error}"))
+}
