@@ -1,6 +1,7 @@
 //! Stratalog: a Kafka-compatible broker whose log settles into strata. The map of the house is `docs/ARCHITECTURE.md`.
 
 pub mod cli;
+pub mod config;
 pub mod metadata;
 pub mod net;
 pub mod security;
