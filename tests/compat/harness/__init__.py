@@ -1,0 +1,1 @@
+"""What the compat suites share: tools from package registries, brokers, stores, records, client programs."""

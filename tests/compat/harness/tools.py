@@ -1,0 +1,163 @@
+"""Installs what the suites need from package registries, once, into a cache keyed by version.
+
+An installation is built in a directory of its own and renamed when whole, under a lock: an interrupted one leaves
+nothing that looks finished, and two runs never build the same tool twice.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+KAFKA_VERSION = "4.3.1"
+MINIO_VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
+
+
+class MissingTool(Exception):
+    """The machine lacks what an installation needs: the suite is skipped, or fails where nothing may be skipped."""
+
+
+def cache_dir() -> pathlib.Path:
+    chosen = os.environ.get("STRATALOG_CACHE")
+    if chosen:
+        return pathlib.Path(chosen)
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "stratalog"
+
+
+def need(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            raise MissingTool(f"`{program}` is not on the PATH")
+
+
+def digest(*files: pathlib.Path) -> str:
+    """A version for what is built from our own sources."""
+    total = hashlib.sha256()
+    for file in files:
+        total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def installed(name: str, build, log=sys.stderr) -> pathlib.Path:
+    """The directory `name` of the cache; `build(directory)` fills it the first time."""
+    target = cache_dir() / name
+    if target.is_dir():
+        return target
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with open(cache_dir() / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.is_dir():
+            return target
+        part = cache_dir() / f"{name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        print(f"installing {name}", file=log, flush=True)
+        build(part)
+        part.rename(target)
+    return target
+
+
+def step(command, **options) -> None:
+    """One command of an installation; its output is shown only when it fails."""
+    done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout[-4000:]}")
+
+
+def kafka_libs() -> pathlib.Path:
+    """Apache Kafka's published jars: the broker, its tools, its client."""
+    pom = HERE / "clients/java/pom.xml"
+
+    def build(part):
+        need("java", "mvn")
+        step(["mvn", "-q", "-B", "-f", pom, f"-Dkafka={KAFKA_VERSION}", "dependency:copy-dependencies",
+              f"-DoutputDirectory={part}"])
+
+    return installed(f"kafka-{KAFKA_VERSION}-{digest(pom)}", build)
+
+
+def java_command(*arguments: str, heap: str = "256m") -> list[str]:
+    """`java` with Kafka's jars on its class path; quick to start, quiet on its own account."""
+    need("java")
+    config = HERE / "clients/java/log4j2.properties"
+    return ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+            f"-Dlog4j2.configurationFile={config}", "-cp", f"{kafka_libs()}/*", *arguments]
+
+
+def java_client() -> list[str]:
+    source = HERE / "clients/java/Client.java"
+    libs = kafka_libs()
+
+    def build(part):
+        need("javac")
+        step(["javac", "-cp", f"{libs}/*", "-d", part, source])
+
+    classes = installed(f"java-client-{digest(source)}", build)
+    command = java_command("Client", heap="512m")
+    command[command.index("-cp") + 1] += f":{classes}"
+    return command
+
+
+def python_client(program: str) -> list[str]:
+    requirements = HERE / "clients/python/requirements.txt"
+
+    def build(part):
+        step([sys.executable, "-m", "venv", part])
+        step([part / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:",
+              "-r", requirements])
+
+    venv = installed(f"python-clients-{digest(requirements)}", build)
+    return [str(venv / "bin/python3"), str(HERE / "clients/python" / f"{program}.py")]
+
+
+def go_client() -> list[str]:
+    sources = [HERE / "clients/go" / name for name in ("go.mod", "go.sum", "main.go")]
+
+    def build(part):
+        need("go")
+        step(["go", "build", "-buildvcs=false", "-o", part / "client", "."], cwd=HERE / "clients/go",
+             env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
+
+    return [str(installed(f"go-client-{digest(*sources)}", build) / "client")]
+
+
+def minio() -> pathlib.Path:
+    """MinIO's server, a process apart. Its Go caches (1 GB) are not kept."""
+
+    def build(part):
+        need("go")
+        scratch = part / "scratch"
+        env = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-p=2 -buildvcs=false", "GOBIN": str(part),
+                            "GOMODCACHE": str(scratch / "mod"), "GOCACHE": str(scratch / "build")}
+        step(["go", "install", f"github.com/minio/minio@{MINIO_VERSION}"], env=env)
+        step(["go", "clean", "-modcache"], env=env)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    return installed(f"minio-{MINIO_VERSION}", build) / "minio"
+
+
+INSTALLERS = {
+    "kafka": kafka_libs,
+    "java-client": java_client,
+    "python-clients": lambda: python_client("confluent"),
+    "go-client": go_client,
+    "minio": minio,
+}
+
+
+def main(names) -> int:
+    """`python3 -m harness.tools NAME…`: installs ahead of time, for CI's background."""
+    for name in names or INSTALLERS:
+        with contextlib.redirect_stdout(sys.stderr):
+            INSTALLERS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

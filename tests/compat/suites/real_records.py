@@ -1,0 +1,198 @@
+"""Real records through every client and codec, and back from offset 0 by another client: hot, tiered, across kills.
+
+A topic per producing client and codec, three partitions of different records. What a consumer wrote must equal what was
+sent: key, value, headers, timestamp, offset, order, count. Then everything is flushed to the tier and evicted and read
+again by a third client; uploads and replays are cut by kill -9 at random moments (the seed is printed) first.
+"""
+
+import pathlib
+import random
+import shutil
+import tempfile
+import time
+
+from harness import broker as brokers
+from harness import clients, processes, store
+from harness.records import PARTITIONS, DataSet
+from harness.report import Report, Skip, check
+
+# Clients that reconnect by themselves when the broker dies under them.
+SURVIVORS = ("librdkafka", "java", "franz-go")
+# kafka-python refuses to send a header without a value.
+NO_NULL_HEADERS = ("kafka-python",)
+
+
+def run(report: Report, options) -> None:
+    print(f"real_records: seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="compat-records-", dir=options.work_dir) as scratch:
+        scratch = pathlib.Path(scratch)
+        each = options.bytes_per_topic // PARTITIONS
+        data = {nulls: DataSet(scratch / f"data-{nulls}", each, nulls) for nulls in (True, False)}
+        for kind in options.stores:
+            for segment_bytes in options.segment_bytes:
+                Round(report, options, scratch / f"{kind}-{segment_bytes}", data, kind, segment_bytes).run()
+
+
+class Round:
+    """All clients and codecs against one broker, one store, one segment size."""
+
+    def __init__(self, report, options, directory, data, store_kind, segment_bytes):
+        self.report, self.options, self.sets = report, options, data
+        self.directory, self.store_kind, self.segment_bytes = directory, store_kind, segment_bytes
+        self.label = f"real_records/{store_kind}/{segment_bytes >> 20} MiB"
+        self.random = random.Random(f"{options.seed}/{self.label}")
+        self.outputs = 0
+        self.matrix: dict[tuple[str, str], list[str]] = {}
+
+    def run(self):
+        names = [name for name in clients.COMMANDS if name in self.options.clients]
+        with store.make(self.store_kind, self.directory / "store") as objects:
+            settings = objects.settings() if self.options.broker == "stratalog" else {}
+            with brokers.make(self.options.broker, self.directory / "broker", settings=settings) as self.broker:
+                for client in names:
+                    self.produce(client)
+                for producer in names:
+                    self.read_all(producer, self.other(names, producer, 1), "hot")
+                if self.broker.tiers:
+                    self.tier(names)
+                self.print_matrix()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def other(self, names, producer, step):
+        return names[(names.index(producer) + step) % len(names)]
+
+    @staticmethod
+    def topic(producer, codec):
+        return f"{producer}.{codec}"
+
+    def sent_by(self, producer) -> DataSet:
+        return self.sets[producer not in NO_NULL_HEADERS]
+
+    def produce(self, client):
+        topics = {codec: self.topic(client, codec) for codec in self.options.codecs}
+        # The records are older than the default retention.
+        configs = {"segment.bytes": str(self.segment_bytes), "retention.ms": "-1"}
+        if self.broker.tiers:
+            configs["remote.storage.enable"] = "true"
+        try:
+            clients.create_topics(self.broker.bootstrap, list(topics.values()), PARTITIONS, configs)
+            jobs = [{"op": "produce", "topic": topic, "codec": codec, "input": str(self.sent_by(client).input)}
+                    for codec, topic in topics.items()]
+            results = clients.Run(client, self.broker.bootstrap, jobs, self.options.timeout_s).wait()
+        except Exception as error:
+            results = [{"error": str(error)}] * len(topics)
+        for (codec, _), result in zip(topics.items(), results):
+            done = self.report.case(f"{self.label}/{client}/{codec}/produce", self.produced, client, result)
+            self.matrix[client, codec] = ["sent" if done else "NOT SENT"]
+
+    def produced(self, client, result):
+        check("error" not in result, result.get("error", ""))
+        wanted = sum(self.sent_by(client).counts)
+        check(result["records"] == wanted, f"{result['records']} sent of {wanted}")
+        return f"in {result['seconds']:.2f} s"
+
+    def read_all(self, producer, consumer, phase):
+        """`consumer` reads what `producer` sent from offset 0; a case per topic. What was not sent has failed already."""
+        codecs = [codec for codec in self.options.codecs if self.matrix[producer, codec][0] == "sent"]
+        jobs = [self.consume_job(self.topic(producer, codec)) for codec in codecs]
+        results = clients.Run(consumer, self.broker.bootstrap, jobs, self.options.timeout_s).wait()
+        for codec, job, result in zip(codecs, jobs, results):
+            name = f"{self.label}/{producer}/{codec}/{phase} by {consumer}"
+            if self.report.case(name, self.compare, job, result):
+                self.matrix[producer, codec].append(f"{phase} {consumer}")
+            else:
+                self.matrix[producer, codec].append(f"{phase} {consumer} FAILED")
+
+    def consume_job(self, topic):
+        output = self.directory / f"read-{self.outputs}"
+        self.outputs += 1
+        output.mkdir(parents=True)
+        return {"op": "consume", "topic": topic, "partitions": PARTITIONS, "output": str(output)}
+
+    def compare(self, job, result):
+        output = pathlib.Path(job["output"])
+        try:
+            check("error" not in result, result.get("error", ""))
+            difference = self.sent_by(job["topic"].partition(".")[0]).difference(output)
+            check(difference is None, difference or "")
+            return f"in {result['seconds']:.2f} s"
+        finally:
+            shutil.rmtree(output, ignore_errors=True)
+
+    def tier(self, names):
+        topics = [self.topic(client, codec) for client in names for codec in self.options.codecs]
+        if not self.report.case(f"{self.label}/upload across {self.options.kills} kills", self.upload_with_kills, topics):
+            return
+        for topic in topics:
+            self.broker.flush(topic, self.options.timeout_s)
+            self.broker.evict(topic, self.options.timeout_s)
+        self.report.case(f"{self.label}/only the tier holds closed segments", self.evicted, topics)
+        for producer in names:
+            self.read_all(producer, self.other(names, producer, 2), "cold")
+        self.report.case(f"{self.label}/replay across {self.options.kills} kills", self.replay_with_kills, topics)
+
+    def upload_with_kills(self, topics):
+        """Kills the broker while `tier flush` runs. A flush that ends before its kill is counted apart: its topic is
+        done, and the next kill takes another topic; with all topics done the remaining kills have nothing to cut."""
+        left, killed, missed, delay_max_s = list(topics), 0, 0, 0.5
+        while killed < self.options.kills and left:
+            topic = self.random.choice(left)
+            flush = processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"))
+            time.sleep(self.random.uniform(0, delay_max_s))
+            if flush.poll() is not None:
+                check(flush.returncode == 0, f"tier flush of {topic} failed with {flush.returncode}")
+                left.remove(topic)
+                missed += 1
+                delay_max_s = max(delay_max_s / 2, 0.02)
+                continue
+            self.broker.kill()
+            flush.wait(self.options.timeout_s)
+            processes.forget(flush)
+            killed += 1
+            self.broker.restart()
+        check(killed > 0, "no upload could be cut: nothing was shown")
+        return f"{killed} kills in an upload, {missed} flushes too quick for theirs"
+
+    def evicted(self, topics):
+        """After flush and evict a partition directory holds its active segment only."""
+        for topic in topics:
+            for directory in self.broker.data_dir.glob(f"**/{topic}-[0-9]*"):
+                logs = sorted(file.name for file in directory.glob("*.log") if file.stat().st_size > 0)
+                check(not logs, f"{directory.name} still holds {logs}")
+
+    def replay_with_kills(self, topics):
+        """A consumer reads from the tier while the broker is killed; it must end with every record, once, in order."""
+        readers = [name for name in SURVIVORS if name in self.options.clients]
+        if not readers:
+            raise Skip("no client that survives a broker's death was chosen")
+        killed, attempts, delay_max_s = 0, 0, 3.0
+        while killed < self.options.kills:
+            attempts += 1
+            check(attempts < 20 + 10 * self.options.kills, f"only {killed} kills fell into a replay")
+            reader, topic = self.random.choice(readers), self.random.choice(topics)
+            job = self.consume_job(topic)
+            run = clients.Run(reader, self.broker.bootstrap, [job], self.options.timeout_s)
+            delay = self.random.uniform(0, delay_max_s)
+            self.wait_for_output(run, pathlib.Path(job["output"]))
+            time.sleep(delay if self.options.bytes_per_topic > 64 << 20 else delay / 100)
+            if run.running():
+                self.broker.kill()
+                killed += 1
+                self.broker.restart()
+            else:
+                delay_max_s /= 2
+            self.compare(job, run.wait()[0])
+        return f"{killed} kills in {attempts} replays"
+
+    @staticmethod
+    def wait_for_output(run, output):
+        """Until the client has its end offsets and has opened its outputs: from here on it fetches."""
+        while run.running() and not any(output.iterdir()):
+            time.sleep(0.005)
+
+    def print_matrix(self):
+        data = self.sets[True]
+        print(f"\n{self.label}: {sum(data.counts)} records, {data.bytes:,} bytes per topic")
+        for (client, codec), cells in self.matrix.items():
+            print(f"  {client:13} {codec:7} {', '.join(cells)}")
+        print(flush=True)
