@@ -4,5 +4,11 @@
 //! hands it whole, checked batches with their offsets and times. The manifest protocol is written down in
 //! `docs/FORMATS.md` and `docs/decisions/`.
 
+pub mod batches;
+pub mod codec_pool;
 pub mod entry;
+pub mod format;
+pub mod object_key;
+pub mod scrub;
 pub mod store;
+pub mod upload;

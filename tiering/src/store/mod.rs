@@ -4,6 +4,10 @@
 //! (`Precondition`, `AlreadyExists`), or end unknown (`Ambiguous`): the caller re-reads and plans anew, it never trusts
 //! a lost answer. No conditional DELETE exists here: stores ignore it. Every call has a deadline of its own.
 
+pub mod files;
+mod key;
+pub mod memory;
+
 use std::ops::Range;
 
 use bytes::Bytes;
