@@ -8,7 +8,13 @@ pub mod batches;
 pub mod codec_pool;
 pub mod entry;
 pub mod format;
+pub mod gc;
+pub mod manifest;
 pub mod object_key;
+mod planted;
+pub mod recovery;
 pub mod scrub;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod upload;
