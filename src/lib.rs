@@ -1,7 +1,11 @@
 //! Stratalog: a Kafka-compatible broker whose log settles into strata. The map of the house is `docs/ARCHITECTURE.md`.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod log;
 pub mod metadata;
 pub mod net;
+pub mod platform;
 pub mod security;
+pub mod watermark;

@@ -1,0 +1,313 @@
+//! Append and roll.
+//!
+//! Order of effects of an append: checks (nothing changes), roll if due, one write behind the published end, then in
+//! memory the segment's end and indexes, the producer's state, the log end; last the sync is asked for. A crash before
+//! the sync leaves a whole batch, a torn one or nothing behind the flushed end: recovery keeps the first and cuts the
+//! second. A write that fails half way is truncated away; if that fails too, the directory goes offline.
+//!
+//! Order of effects of a roll: indexes of the old segment are written out, its producer snapshot, then the three files
+//! of the new one are created. The directory is synced before anything in the new segment is acknowledged.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
+use stratalog_types::{LeaderEpoch, Offset};
+
+use super::error::{AppendError, Error};
+use super::names;
+use super::partition_log::Log;
+use super::producers::{BatchNote, Origin, Producers, Verdict, encode_snapshot};
+use super::segment::Segment;
+use crate::platform::disk::DiskFile;
+use crate::platform::{lock, write_lock};
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    /// The broker's timestamp, if the batch carries it.
+    pub log_append_time: Option<i64>,
+    pub log_start_offset: Offset,
+    /// It was in the log already: a producer's retry. The offsets are the original ones.
+    pub duplicate: bool,
+}
+
+/// What appends change; the lock around it is the partition's append lock.
+pub struct Appender {
+    pub active: Arc<Segment>,
+    pub file: DiskFile,
+    pub size_bytes: u64,
+    pub producers: Producers,
+    pub bytes_since_index_entry: u64,
+    /// The segment's age counts from its first batch's timestamp, or from its creation while it is empty.
+    pub first_timestamp: Option<i64>,
+    pub created_ms: i64,
+    pub jitter_ms: i64,
+    /// Set when the log takes no more appends.
+    pub closed: Option<&'static str>,
+}
+
+impl Log {
+    /// Appends one validated batch and assigns its offsets. `header` is the decoded header of `batch`.
+    pub fn append(
+        &self,
+        batch: &[u8],
+        header: BatchHeader,
+        leader_epoch: LeaderEpoch,
+        origin: Origin,
+    ) -> Result<Appended, AppendError> {
+        if batch.len() != header.batch_bytes() || header.last_offset_delta < 0 {
+            return Err(AppendError::InvalidBatch("its length or offset delta contradicts its header"));
+        }
+        let mut appender = lock(&self.append);
+        self.check_open(&appender)?;
+        if let Verdict::Duplicate(note) = appender.producers.check(&header, origin)? {
+            return Ok(self.duplicate(note, &header));
+        }
+        let mut placed = header;
+        placed.base_offset = self.log_end_offset().0;
+        placed.partition_leader_epoch = leader_epoch.0;
+        self.place(&mut appender, batch, &placed)?;
+        appender.producers.note(&placed);
+        self.publish(&appender, &placed);
+        Ok(self.appended(&placed))
+    }
+
+    fn check_open(&self, appender: &Appender) -> Result<(), AppendError> {
+        if let Some(reason) = appender.closed {
+            return Err(AppendError::Offline(reason.to_owned()));
+        }
+        match self.offline_reason() {
+            Some(reason) => Err(AppendError::Offline(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes a batch whose header is final, behind the end.
+    fn place(&self, appender: &mut Appender, batch: &[u8], placed: &BatchHeader) -> Result<(), AppendError> {
+        let batch_bytes = batch.len() as u64;
+        self.roll_if_due(appender, batch_bytes, placed)?;
+        if placed.partition_leader_epoch > self.leader_epoch().0 {
+            let (epoch, start) = (LeaderEpoch(placed.partition_leader_epoch), Offset(placed.base_offset));
+            self.assign_epoch(epoch, start).map_err(|e| self.write_failed(e))?;
+        }
+        let mut head = [0; BATCH_HEADER_BYTES];
+        placed.encode(&mut head);
+        let rest = batch.get(BATCH_HEADER_BYTES..).unwrap_or_default();
+        let position = appender.size_bytes;
+        if let Err(e) = appender.file.write_pair_at(&head, rest, position) {
+            if let Err(e) = appender.file.truncate(position) {
+                self.dir.health.take_offline(format!("cannot undo a failed write to {}: {e}", self.path.display()));
+            }
+            return Err(self.write_failed(Error::io("write", &self.path)(e)));
+        }
+        self.index(appender, placed, position, batch_bytes).map_err(|e| self.write_failed(e))
+    }
+
+    /// Publishes the batch to readers of its segment. A failure to write index entries out leaves them in memory.
+    fn index(&self, appender: &mut Appender, placed: &BatchHeader, at: u64, batch_bytes: u64) -> Result<(), Error> {
+        let entry_due = appender.bytes_since_index_entry > u64::from(self.config().index_interval_bytes);
+        let base_offset = appender.active.base_offset;
+        let failed = |e: io::Error| Error::io("write the index of", &self.path)(e);
+        let wants_flush = appender
+            .active
+            .with_tail(|tail, indexes| {
+                indexes.note_timestamp(placed.max_timestamp, placed.last_offset());
+                if entry_due {
+                    indexes.push_offset(base_offset, placed.last_offset(), at);
+                    indexes.push_time(base_offset);
+                }
+                tail.size_bytes = at + batch_bytes;
+                tail.next_offset = placed.next_offset();
+                indexes.offsets.wants_flush() || indexes.times.wants_flush()
+            })
+            .map_err(failed)?;
+        appender.size_bytes = at + batch_bytes;
+        appender.bytes_since_index_entry =
+            if entry_due { batch_bytes } else { appender.bytes_since_index_entry + batch_bytes };
+        appender.first_timestamp.get_or_insert(placed.max_timestamp);
+        if wants_flush && let Err(e) = appender.active.flush_indexes(false) {
+            tracing::warn!(path = %self.path.display(), error = %e, "index entries wait in memory");
+        }
+        Ok(())
+    }
+
+    fn publish(&self, appender: &Appender, placed: &BatchHeader) {
+        self.first_undecided.store(appender.producers.first_undecided_offset().unwrap_or(i64::MAX), Ordering::SeqCst);
+        let end = Offset(placed.next_offset());
+        self.log_end.advance(end);
+        if self.sync.written(end, self.config().flush_messages) {
+            self.dir.syncer.enqueue(&self.sync);
+        }
+    }
+
+    fn appended(&self, placed: &BatchHeader) -> Appended {
+        let stamped = placed.attributes.timestamp_type() == TimestampType::LogAppendTime;
+        Appended {
+            base_offset: Offset(placed.base_offset),
+            last_offset: Offset(placed.last_offset()),
+            log_append_time: stamped.then_some(placed.max_timestamp),
+            log_start_offset: self.log_start_offset(),
+            duplicate: false,
+        }
+    }
+
+    fn duplicate(&self, note: BatchNote, header: &BatchHeader) -> Appended {
+        let stamped = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
+        Appended {
+            base_offset: Offset(note.first_offset()),
+            last_offset: Offset(note.last_offset),
+            log_append_time: stamped.then_some(note.timestamp),
+            log_start_offset: self.log_start_offset(),
+            duplicate: true,
+        }
+    }
+
+    /// A full disk is the producer's to retry; any other failed write ends the directory.
+    fn write_failed(&self, error: Error) -> AppendError {
+        if let Error::StorageFull { .. } = error {
+            return AppendError::StorageFull;
+        }
+        self.dir.health.take_offline(format!("{}: {}", self.topic_partition, Chain(&error)));
+        AppendError::Offline(self.offline_reason().unwrap_or_default())
+    }
+
+    fn roll_if_due(&self, appender: &mut Appender, batch_bytes: u64, placed: &BatchHeader) -> Result<(), AppendError> {
+        let config = self.config();
+        let segment_bytes = u64::from(config.segment_bytes.min(i32::MAX as u32));
+        if batch_bytes > segment_bytes {
+            return Err(AppendError::BatchTooLarge { batch_bytes, segment_bytes });
+        }
+        if appender.size_bytes == 0 {
+            return Ok(());
+        }
+        let age_ms = match appender.first_timestamp.filter(|first| *first >= 0) {
+            Some(first) => placed.max_timestamp.saturating_sub(first),
+            None => self.dir.clock.now_ms().saturating_sub(appender.created_ms),
+        };
+        let full_by_bytes = appender.size_bytes + batch_bytes > segment_bytes;
+        let full_by_age = age_ms > config.segment_ms.saturating_sub(appender.jitter_ms);
+        let full_by_offset = placed.last_offset() - appender.active.base_offset > i64::from(i32::MAX);
+        let full_by_index = {
+            let entries =
+                appender.active.index_entries().map_err(|e| self.write_failed(Error::io("read", &self.path)(e)))?;
+            entries.0 + 1 >= u64::from(config.segment_index_bytes) / 8
+                || entries.1 + 1 >= u64::from(config.segment_index_bytes) / 12
+        };
+        if full_by_bytes || full_by_age || full_by_offset || full_by_index {
+            self.roll_locked(appender).map_err(|e| self.write_failed(e))?;
+        }
+        Ok(())
+    }
+
+    /// Closes the active segment and starts a new one at the log end. Answers the new base offset; an empty active
+    /// segment stays.
+    pub fn roll(&self) -> Result<Offset, Error> {
+        let mut appender = lock(&self.append);
+        if let Some(reason) = self.offline_reason() {
+            return Err(Error::Offline { path: self.dir.path().to_owned(), reason });
+        }
+        if appender.closed.is_some() {
+            return Err(Error::Closed);
+        }
+        if appender.size_bytes > 0 {
+            self.roll_locked(&mut appender)?;
+        }
+        Ok(Offset(appender.active.base_offset))
+    }
+
+    fn roll_locked(&self, appender: &mut Appender) -> Result<(), Error> {
+        let base_offset = self.log_end_offset().0;
+        appender.active.seal_indexes().map_err(Error::io("write the indexes of", &self.path))?;
+        self.write_snapshot(&appender.producers, base_offset)?;
+        let (segment, file) = Segment::create(&self.dir.files, &self.path, base_offset)
+            .map_err(Error::io("create a segment in", &self.path))?;
+        let segment = Arc::new(segment);
+        write_lock(&self.segments).insert(base_offset, Arc::clone(&segment));
+        let before = std::mem::replace(&mut appender.active, segment);
+        before.unpin();
+        appender.file = file.clone();
+        appender.size_bytes = 0;
+        appender.bytes_since_index_entry = 0;
+        appender.first_timestamp = None;
+        appender.created_ms = self.dir.clock.now_ms();
+        appender.jitter_ms = jitter_ms(self.config().segment_jitter_ms, base_offset, &self.path);
+        self.sync.rolled(file);
+        self.flush();
+        Ok(())
+    }
+
+    /// The producers as of `offset`. Not synced: its checksum tells a torn one, and an older one serves as well.
+    fn write_snapshot(&self, producers: &Producers, offset: i64) -> Result<DiskFile, Error> {
+        let path = names::offset_file(&self.path, offset, names::SNAPSHOT_SUFFIX);
+        let written = self.dir.disk.create(&path).and_then(|file| {
+            file.write_at(&encode_snapshot(producers), 0)?;
+            Ok(file)
+        });
+        written.map_err(Error::io("write", &path))
+    }
+
+    /// Removes the log and its directory. Readers that hold a range of it may finish.
+    pub fn delete(&self) -> Result<(), Error> {
+        let mut appender = lock(&self.append);
+        appender.closed = Some("the partition was deleted");
+        self.sync.flushed().close();
+        self.log_end.close();
+        self.dir.remove_log(self)?;
+        for segment in crate::platform::read_lock(&self.segments).values() {
+            segment.forget_files();
+        }
+        Ok(())
+    }
+
+    /// The clean stop of one log: everything synced, indexes and producer snapshot too.
+    pub(super) fn close_clean(&self) -> Result<(), Error> {
+        let mut appender = lock(&self.append);
+        if appender.closed.is_some() {
+            return Ok(());
+        }
+        appender.closed = Some("the broker is stopping");
+        if self.sync.want_all() || self.sync.flushed().get() < self.log_end_offset() {
+            self.dir.syncer.run_one(&self.sync);
+        }
+        if let Some(reason) = self.offline_reason() {
+            return Err(Error::Offline { path: self.dir.path().to_owned(), reason });
+        }
+        let failed = |e| Error::io("close", &self.path)(e);
+        appender.active.flush_indexes(true).map_err(failed)?;
+        appender.active.sync_indexes().map_err(failed)?;
+        let snapshot = self.write_snapshot(&appender.producers, self.log_end_offset().0)?;
+        snapshot.sync().map_err(failed)?;
+        self.dir.disk.sync_directory(&self.path).map_err(failed)?;
+        self.sync.flushed().close();
+        self.log_end.close();
+        Ok(())
+    }
+}
+
+/// A stable spread of roll times: no randomness that a test would have to inject.
+pub(super) fn jitter_ms(jitter_max_ms: i64, base_offset: i64, path: &std::path::Path) -> i64 {
+    if jitter_max_ms <= 0 {
+        return 0;
+    }
+    let seed = crc32c::crc32c_append(base_offset as u32, path.as_os_str().as_encoded_bytes());
+    i64::from(seed) % jitter_max_ms
+}
+
+/// An error with all its causes.
+pub(super) struct Chain<'e>(pub &'e dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! The small text files of a data directory, in Kafka's formats.
+//!
+//! ```text
+//! recovery-point-offset-checkpoint, log-start-offset-checkpoint:  0 \n count \n (topic partition offset \n)*
+//! leader-epoch-checkpoint:                                        0 \n count \n (epoch start_offset \n)*
+//! partition.metadata:                                             version: 0 \n topic_id: <22 characters> \n
+//! meta.properties:                                                key=value lines, version=1
+//! ```
+//!
+//! Each is replaced as a whole: written aside, synced, renamed, directory synced. A crash leaves the old file or the
+//! new one, and perhaps a `.tmp` that the next write replaces.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+use super::epochs::EpochStart;
+use super::error::Error;
+use super::names;
+use crate::platform::disk::Disk;
+
+pub type OffsetsByPartition = BTreeMap<TopicPartition, Offset>;
+
+pub fn read_optional(path: &Path) -> Result<Option<String>, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(Error::invalid(path, "not text")),
+        Err(e) => Err(Error::io("read", path)(e)),
+    }
+}
+
+pub fn replace(disk: &Disk, path: &Path, text: &str) -> Result<(), Error> {
+    disk.replace(path, text.as_bytes()).map_err(Error::io("write", path))
+}
+
+/// The lines of a version 0 checkpoint after their count was checked.
+fn counted_lines<'t>(path: &Path, text: &'t str) -> Result<Vec<&'t str>, Error> {
+    let mut lines = text.lines();
+    if lines.next() != Some("0") {
+        return Err(Error::invalid(path, "the first line is not version 0"));
+    }
+    let count: usize = lines
+        .next()
+        .and_then(|line| line.trim().parse().ok())
+        .ok_or_else(|| Error::invalid(path, "the second line is not a count"))?;
+    let rest: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    if rest.len() != count {
+        return Err(Error::invalid(path, format!("{count} entries are announced, {} are there", rest.len())));
+    }
+    Ok(rest)
+}
+
+pub fn read_offsets(path: &Path) -> Result<OffsetsByPartition, Error> {
+    let Some(text) = read_optional(path)? else {
+        return Ok(OffsetsByPartition::new());
+    };
+    let mut offsets = OffsetsByPartition::new();
+    for line in counted_lines(path, &text)? {
+        let mut words = line.split_whitespace();
+        let entry = (|| {
+            let topic = words.next()?;
+            let partition: i32 = words.next()?.parse().ok()?;
+            let offset: i64 = words.next()?.parse().ok().filter(|offset| *offset >= 0)?;
+            Some((TopicPartition::new(topic, partition), Offset(offset)))
+        })();
+        let (partition, offset) = entry.ok_or_else(|| Error::invalid(path, format!("unreadable line {line:?}")))?;
+        offsets.insert(partition, offset);
+    }
+    Ok(offsets)
+}
+
+pub fn write_offsets(disk: &Disk, path: &Path, offsets: &OffsetsByPartition) -> Result<(), Error> {
+    let mut text = format!("0\n{}\n", offsets.len());
+    for (partition, offset) in offsets {
+        text.push_str(&format!("{} {} {}\n", partition.topic, partition.partition, offset));
+    }
+    replace(disk, path, &text)
+}
+
+pub fn read_epochs(path: &Path) -> Result<Vec<EpochStart>, Error> {
+    let Some(text) = read_optional(path)? else {
+        return Ok(Vec::new());
+    };
+    counted_lines(path, &text)?
+        .into_iter()
+        .map(|line| {
+            let (epoch, start_offset) = line
+                .split_once(' ')
+                .and_then(|(epoch, start)| Some((epoch.parse().ok()?, start.trim().parse().ok()?)))
+                .ok_or_else(|| Error::invalid(path, format!("unreadable line {line:?}")))?;
+            Ok(EpochStart { epoch: LeaderEpoch(epoch), start_offset: Offset(start_offset) })
+        })
+        .collect()
+}
+
+pub fn write_epochs(disk: &Disk, path: &Path, epochs: &[EpochStart]) -> Result<(), Error> {
+    let mut text = format!("0\n{}\n", epochs.len());
+    for entry in epochs {
+        text.push_str(&format!("{} {}\n", entry.epoch, entry.start_offset));
+    }
+    replace(disk, path, &text)
+}
+
+pub fn read_topic_id(directory: &Path) -> Result<Option<TopicId>, Error> {
+    let path = directory.join(names::PARTITION_METADATA);
+    let Some(text) = read_optional(&path)? else {
+        return Ok(None);
+    };
+    let value = |key: &str| {
+        text.lines().find_map(|line| line.split_once(':').filter(|(k, _)| k.trim() == key).map(|(_, v)| v.trim()))
+    };
+    if value("version") != Some("0") {
+        return Err(Error::invalid(&path, "the version is not 0"));
+    }
+    let id = value("topic_id").and_then(|id| id.parse().ok());
+    id.map(Some).ok_or_else(|| Error::invalid(&path, "no topic_id"))
+}
+
+pub fn write_topic_id(disk: &Disk, directory: &Path, id: TopicId) -> Result<(), Error> {
+    replace(disk, &directory.join(names::PARTITION_METADATA), &format!("version: 0\ntopic_id: {id}\n"))
+}
+
+/// `key=value` lines as Java writes properties; comments and escapes beyond a colon or an equals sign are not used here.
+pub fn read_properties(path: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
+    let Some(text) = read_optional(path)? else {
+        return Ok(None);
+    };
+    let mut properties = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!'])) {
+        let (key, value) =
+            line.split_once('=').ok_or_else(|| Error::invalid(path, format!("no '=' in line {line:?}")))?;
+        properties.insert(key.trim().to_owned(), value.trim().replace('\\', ""));
+    }
+    Ok(Some(properties))
+}
+
+pub fn write_properties(disk: &Disk, path: &Path, properties: &BTreeMap<String, String>) -> Result<(), Error> {
+    let mut text = String::new();
+    for (key, value) in properties {
+        text.push_str(&format!("{key}={value}\n"));
+    }
+    replace(disk, path, &text)
+}

@@ -1,0 +1,42 @@
+//! `.lock`: one process per data directory, by `flock`, and the name of who holds it.
+//!
+//! The kernel drops the lock with the process, however it ends; the text is for the message only.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::log::error::Error;
+use crate::log::names;
+
+/// Held until dropped.
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    pub fn take(directory: &Path, holder: &str) -> Result<DirectoryLock, Error> {
+        let path = directory.join(names::LOCK);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = opened.map_err(Error::io("open", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(e) if io::Error::from(e).kind() == io::ErrorKind::WouldBlock => {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let holder = match text.trim() {
+                    "" => "another process".to_owned(),
+                    named => named.to_owned(),
+                };
+                return Err(Error::Locked { path: directory.to_owned(), holder });
+            }
+            Err(e) => return Err(Error::io("lock", &path)(e.into())),
+        }
+        let named = format!("process {} ({holder})\n", std::process::id());
+        file.set_len(0).map_err(Error::io("write", &path))?;
+        file.write_all_at(named.as_bytes(), 0).map_err(Error::io("write", &path))?;
+        Ok(DirectoryLock { _file: file })
+    }
+}

@@ -1,0 +1,278 @@
+//! A data directory: its lock, its identity, its checkpoints, and the logs that are open in it.
+//!
+//! Owns `.lock`, `meta.properties`, the checkpoint files, `.kafka_cleanshutdown`, the sync pool. Does not own the
+//! partition directories: each log has its own.
+//!
+//! Order of effects at start: lock, identity, then the clean mark is read and removed (directory synced) before any log
+//! can write. A crash at any later point therefore finds no mark, and every log is recovered. At a clean stop the mark
+//! is the last thing written, after all logs and checkpoints.
+
+mod lock_file;
+mod meta;
+mod removal;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, Weak};
+
+use stratalog_types::{Offset, TopicId, TopicPartition};
+
+use self::lock_file::DirectoryLock;
+use self::meta::Meta;
+use super::Log;
+use super::checkpoint::{self, OffsetsByPartition};
+use super::error::Error;
+use super::names;
+use super::segment::FileCache;
+use super::sync::{Health, OfflineHook, Syncer};
+use crate::clock::Clock;
+use crate::platform::disk::Disk;
+use crate::platform::lock;
+
+/// How to open a data directory.
+#[derive(Clone)]
+pub struct LogDirOptions {
+    /// What the process is, for the message to a second one: "stratalog broker".
+    pub holder: String,
+    pub node_id: i32,
+    /// The cluster that the directory must belong to; `None` takes the one it has, or makes one.
+    pub cluster_id: Option<String>,
+    pub clock: Clock,
+    pub disk: Disk,
+    pub sync_threads_min: usize,
+    /// 0: no sync threads; `LogDir::sync_queued` does the work. For tests that decide the order of things.
+    pub sync_threads_max: usize,
+    /// Files of closed segments that may stay open.
+    pub open_files_max: usize,
+}
+
+impl Default for LogDirOptions {
+    fn default() -> LogDirOptions {
+        LogDirOptions {
+            holder: "stratalog".to_owned(),
+            node_id: 1,
+            cluster_id: None,
+            clock: Clock::System,
+            disk: Disk::default(),
+            sync_threads_min: 4,
+            sync_threads_max: 16,
+            open_files_max: 1000,
+        }
+    }
+}
+
+/// A partition directory that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionDir {
+    pub topic_partition: TopicPartition,
+    /// `None`: its creation was cut short before the id was written.
+    pub topic_id: Option<TopicId>,
+    pub path: PathBuf,
+}
+
+/// One open data directory; the lock is held as long as this lives.
+pub struct LogDir {
+    path: PathBuf,
+    meta: Meta,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
+    pub(super) files: Arc<FileCache>,
+    pub(super) health: Arc<Health>,
+    pub(super) syncer: Syncer,
+    was_clean: bool,
+    /// As last written: also of partitions that are not open.
+    recovery_points: Mutex<OffsetsByPartition>,
+    log_starts: Mutex<OffsetsByPartition>,
+    open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
+    _lock: DirectoryLock,
+}
+
+impl LogDir {
+    /// Opens a data directory, and makes one of an empty or missing directory.
+    pub fn open(path: impl AsRef<Path>, options: LogDirOptions) -> Result<Arc<LogDir>, Error> {
+        let path = path.as_ref().to_owned();
+        std::fs::create_dir_all(&path).map_err(Error::io("create directory", &path))?;
+        let lock = DirectoryLock::take(&path, &options.holder)?;
+        let disk = options.disk;
+        let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
+        let recovery_points = checkpoint::read_offsets(&path.join(names::RECOVERY_POINTS))?;
+        let log_starts = checkpoint::read_offsets(&path.join(names::LOG_STARTS))?;
+        let clean_mark = path.join(names::CLEAN_SHUTDOWN);
+        let was_clean = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
+        if was_clean {
+            disk.unlink(&clean_mark).map_err(Error::io("remove", &clean_mark))?;
+            disk.sync_directory(&path).map_err(Error::io("sync directory", &path))?;
+        }
+        removal::finish(&disk, &path)?;
+        let health = Arc::new(Health::default());
+        let syncer = Syncer::new(disk.clone(), Arc::clone(&health), options.sync_threads_min, options.sync_threads_max);
+        Ok(Arc::new(LogDir {
+            path,
+            meta,
+            clock: options.clock,
+            files: Arc::new(FileCache::new(disk.clone(), options.open_files_max)),
+            disk,
+            health,
+            syncer,
+            was_clean,
+            recovery_points: Mutex::new(recovery_points),
+            log_starts: Mutex::new(log_starts),
+            open: Mutex::new(HashMap::new()),
+            _lock: lock,
+        }))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// 22 characters of URL-safe base64.
+    pub fn cluster_id(&self) -> &str {
+        &self.meta.cluster_id
+    }
+
+    pub fn node_id(&self) -> i32 {
+        self.meta.node_id
+    }
+
+    pub fn directory_id(&self) -> &str {
+        &self.meta.directory_id
+    }
+
+    /// Whether the last stop was clean, so that the logs need no recovery.
+    pub fn was_clean(&self) -> bool {
+        self.was_clean
+    }
+
+    /// Why the directory takes no more writes, if so. It stays so until a restart.
+    pub fn offline(&self) -> Option<&str> {
+        self.health.offline()
+    }
+
+    /// Sets the one listener that hears of the directory going offline.
+    pub fn on_offline(&self, hook: OfflineHook) -> bool {
+        self.health.on_offline(hook)
+    }
+
+    /// The partition directories, in order. What cannot be read is logged and left out.
+    pub fn partitions_on_disk(&self) -> Vec<PartitionDir> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(e) => {
+                tracing::error!(path = %self.path.display(), error = %e, "cannot list the data directory");
+                return Vec::new();
+            }
+        };
+        let mut found = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(topic_partition) = name.to_str().and_then(names::parse_partition_directory) else { continue };
+            let path = entry.path();
+            if !path.is_dir() {
+                continue;
+            }
+            let topic_id = checkpoint::read_topic_id(&path).unwrap_or_else(|e| {
+                tracing::error!(error = %e, "topic id is unreadable");
+                None
+            });
+            found.push(PartitionDir { topic_partition, topic_id, path });
+        }
+        found.sort_by(|a, b| a.topic_partition.cmp(&b.topic_partition));
+        found
+    }
+
+    /// Whether there is a directory of this partition.
+    pub fn contains(&self, topic_partition: &TopicPartition) -> bool {
+        self.path.join(topic_partition.to_string()).is_dir()
+    }
+
+    /// Removes the directory of a partition that is not open.
+    pub fn remove_partition(&self, partition: &PartitionDir) -> Result<(), Error> {
+        self.forget(&partition.topic_partition);
+        removal::remove(&self.disk, &self.path, &partition.path)
+    }
+
+    /// Syncs what is queued on the calling thread; for a directory without sync threads.
+    pub fn sync_queued(&self) {
+        self.syncer.run_queued();
+    }
+
+    /// Writes the recovery points: what is synced now of each open log.
+    pub fn checkpoint_recovery_points(&self) -> Result<(), Error> {
+        let mut points = lock(&self.recovery_points);
+        for log in self.open_logs() {
+            points.insert(log.topic_partition().clone(), log.flushed().get());
+        }
+        checkpoint::write_offsets(&self.disk, &self.path.join(names::RECOVERY_POINTS), &points)
+    }
+
+    pub(super) fn recovery_point(&self, partition: &TopicPartition) -> Option<Offset> {
+        lock(&self.recovery_points).get(partition).copied()
+    }
+
+    pub(super) fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
+        lock(&self.log_starts).get(partition).copied()
+    }
+
+    /// Durable when this returns.
+    pub(super) fn write_log_start(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
+        let mut starts = lock(&self.log_starts);
+        let before = starts.insert(partition.clone(), offset);
+        let written = checkpoint::write_offsets(&self.disk, &self.path.join(names::LOG_STARTS), &starts);
+        if written.is_err() {
+            match before {
+                Some(before) => starts.insert(partition.clone(), before),
+                None => starts.remove(partition),
+            };
+        }
+        written
+    }
+
+    /// Forgets the checkpoints of a deleted partition.
+    pub(super) fn forget(&self, partition: &TopicPartition) {
+        lock(&self.open).remove(partition);
+        lock(&self.recovery_points).remove(partition);
+        lock(&self.log_starts).remove(partition);
+    }
+
+    /// Removes the directory of a log that was open.
+    pub(super) fn remove_log(&self, log: &Log) -> Result<(), Error> {
+        self.forget(log.topic_partition());
+        removal::remove(&self.disk, &self.path, log.path())
+    }
+
+    pub(super) fn register(&self, log: &Arc<Log>) {
+        lock(&self.open).insert(log.topic_partition().clone(), Arc::downgrade(log));
+    }
+
+    pub(super) fn open_logs(&self) -> Vec<Arc<Log>> {
+        lock(&self.open).values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The clean stop: every log takes its last sync and writes its producer snapshot, the checkpoints follow, the
+    /// clean mark is last. Logs take no appends afterwards.
+    pub fn close(&self) -> Result<(), Error> {
+        self.syncer.stop();
+        if let Some(reason) = self.offline() {
+            return Err(Error::Offline { path: self.path.clone(), reason: reason.to_owned() });
+        }
+        for log in self.open_logs() {
+            log.close_clean()?;
+        }
+        self.checkpoint_recovery_points()?;
+        let starts = lock(&self.log_starts).clone();
+        checkpoint::write_offsets(&self.disk, &self.path.join(names::LOG_STARTS), &starts)?;
+        checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), "{\"version\":0,\"brokerEpoch\":-1}")
+    }
+}
+
+impl Drop for LogDir {
+    fn drop(&mut self) {
+        self.syncer.stop();
+    }
+}
+
+/// The properties of `meta.properties`, for tools that look at a directory without opening it.
+pub fn read_meta_properties(path: &Path) -> Result<Option<BTreeMap<String, String>>, Error> {
+    checkpoint::read_properties(&path.join(names::META_PROPERTIES))
+}

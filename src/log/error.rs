@@ -1,0 +1,88 @@
+//! What can go wrong, by what the caller does about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stratalog_types::Offset;
+
+/// A log or its directory cannot be opened, closed or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("data directory {path} is in use by {holder}: stop it, or choose another directory")]
+    Locked { path: PathBuf, holder: String },
+    #[error("data directory {path} belongs to {key} {found}, not to {wanted}: choose another directory or mend {key}")]
+    WrongOwner { path: PathBuf, key: &'static str, found: String, wanted: String },
+    /// The directory takes no more writes until the broker is restarted.
+    #[error("data directory {path} is offline: {reason}; mend the disk and restart")]
+    Offline { path: PathBuf, reason: String },
+    #[error("no space left for {path}")]
+    StorageFull { path: PathBuf },
+    #[error("cannot {operation} {path}")]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    /// A small file does not read as what it should be.
+    #[error("{path} is damaged: {what}")]
+    InvalidFile { path: PathBuf, what: String },
+    /// Bytes that were synced are not what was written.
+    #[error("{path} is corrupt at byte {position}, below the recovery point {recovery_point}: {what}")]
+    Corrupt { path: PathBuf, position: u64, recovery_point: Offset, what: String },
+    #[error("the log in {path} exists already")]
+    AlreadyExists { path: PathBuf },
+    #[error("the log in {path} has topic id {found}, not {wanted}")]
+    WrongTopicId { path: PathBuf, found: String, wanted: String },
+    #[error("the log is closed")]
+    Closed,
+}
+
+impl Error {
+    pub(super) fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + use<'a> {
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::StorageFull { path: path.to_owned() },
+            _ => Error::Io { operation, path: path.to_owned(), source },
+        }
+    }
+
+    pub(super) fn invalid(path: &Path, what: impl Into<String>) -> Error {
+        Error::InvalidFile { path: path.to_owned(), what: what.into() }
+    }
+}
+
+/// A batch was not appended. Nothing of it is in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("sequence {got} of producer {producer_id}, expected {expected}")]
+    OutOfOrderSequence { producer_id: i64, expected: i32, got: i32 },
+    #[error("epoch {got} of producer {producer_id} is older than {current}")]
+    InvalidProducerEpoch { producer_id: i64, current: i16, got: i16 },
+    #[error("coordinator epoch {got} for producer {producer_id} is older than {current}")]
+    TransactionCoordinatorFenced { producer_id: i64, current: i32, got: i32 },
+    #[error("producer {producer_id} wrote outside of its open transaction")]
+    InvalidTransactionState { producer_id: i64 },
+    #[error("a batch of {batch_bytes} bytes does not fit a segment of {segment_bytes}")]
+    BatchTooLarge { batch_bytes: u64, segment_bytes: u64 },
+    #[error("offset {got} of a replicated batch is behind the log end {log_end_offset}")]
+    UnexpectedOffset { log_end_offset: Offset, got: Offset },
+    #[error("not a whole record batch: {0}")]
+    InvalidBatch(&'static str),
+    /// Retriable when space was freed.
+    #[error("no space left in the data directory")]
+    StorageFull,
+    /// The data directory went offline, or the log was closed or deleted.
+    #[error("the log takes no more writes: {0}")]
+    Offline(String),
+}
+
+/// A read that has no answer here.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("offset {offset} is outside of {log_start_offset}..={log_end_offset}")]
+    OutOfRange { offset: Offset, log_start_offset: Offset, log_end_offset: Offset },
+    /// The offset is history that only the tier has.
+    #[error("offset {offset} is below the local log start {local_log_start_offset}")]
+    BelowLocalStart { offset: Offset, local_log_start_offset: Offset },
+    #[error("segment {path} is corrupt at byte {position}: {what}")]
+    Corrupt { path: PathBuf, position: u64, what: String },
+    #[error("cannot read {path}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the log is closed")]
+    Closed,
+}

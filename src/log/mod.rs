@@ -1,0 +1,34 @@
+//! The local log: Apache Kafka's files, appended to under a short lock, synced before they are acknowledged.
+//!
+//! Owns partition directories and what is in them. Knows no socket, no replica, no group, no tier: who may append, what
+//! consumers may see and what may be deleted is decided above. Calls are synchronous; an append, a read of cached bytes
+//! and every getter take microseconds, while opening, rolling, closing and the checkpoints wait for the disk.
+//!
+//! `log_start_offset <= local_log_start_offset <= flushed <= log_end_offset`, except that a start may pass `flushed`'s
+//! past: offsets below `local_log_start_offset` are not here any more.
+
+mod append;
+mod checkpoint;
+mod config;
+mod dir;
+mod epochs;
+mod error;
+mod names;
+mod open;
+mod partition_log;
+mod producers;
+mod read;
+mod recovery;
+mod scan;
+mod segment;
+mod sync;
+
+pub use append::Appended;
+pub use config::LogConfig;
+pub use dir::{LogDir, LogDirOptions, PartitionDir, read_meta_properties};
+pub use epochs::EpochStart;
+pub use error::{AppendError, Error, ReadError};
+pub use partition_log::{Log, SegmentInfo};
+pub use producers::{BatchNote, Origin, ProducerState};
+pub use read::LogSlice;
+pub use sync::OfflineHook;

@@ -1,0 +1,47 @@
+//! The names that Kafka gives to directories and files.
+
+use std::path::{Path, PathBuf};
+
+use stratalog_types::TopicPartition;
+
+pub const LOG_SUFFIX: &str = "log";
+pub const OFFSET_INDEX_SUFFIX: &str = "index";
+pub const TIME_INDEX_SUFFIX: &str = "timeindex";
+pub const TXN_INDEX_SUFFIX: &str = "txnindex";
+pub const SNAPSHOT_SUFFIX: &str = "snapshot";
+/// Ours: bytes that recovery cut off, kept for a person to look at.
+pub const CUT_SUFFIX: &str = "cut";
+pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
+pub const PARTITION_METADATA: &str = "partition.metadata";
+pub const META_PROPERTIES: &str = "meta.properties";
+pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub const LOCK: &str = ".lock";
+/// Ends the name of a partition directory on its way out.
+pub const DELETED_DIRECTORY_SUFFIX: &str = "-delete";
+
+/// `00000000000000000042.log`
+pub fn offset_file(directory: &Path, offset: i64, suffix: &str) -> PathBuf {
+    directory.join(format!("{offset:020}.{suffix}"))
+}
+
+/// The offset and the suffix of a file named after an offset.
+pub fn parse_offset_file(name: &str) -> Option<(i64, &str)> {
+    let (digits, suffix) = name.split_once('.')?;
+    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some((digits.parse().ok()?, suffix))
+}
+
+/// The partition whose directory has this name. Names with a suffix (`-delete`, `-future`, `-stray`) have none.
+pub fn parse_partition_directory(name: &str) -> Option<TopicPartition> {
+    let (topic, digits) = name.rsplit_once('-')?;
+    if topic.is_empty() || digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let partition: i32 = digits.parse().ok()?;
+    let parsed = TopicPartition::new(topic, partition);
+    (parsed.to_string() == name).then_some(parsed)
+}

@@ -1,0 +1,140 @@
+//! Creating and opening a log.
+//!
+//! Order of effects of a creation: directory, `partition.metadata`, the first segment, then both directories are
+//! synced. A crash in between leaves a directory without a `.log` file, which the next creation or opening completes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, RwLock};
+
+use stratalog_types::{Offset, TopicId, TopicPartition};
+
+use super::append::{Appender, jitter_ms};
+use super::checkpoint;
+use super::config::LogConfig;
+use super::dir::LogDir;
+use super::epochs::LeaderEpochs;
+use super::error::Error;
+use super::names;
+use super::partition_log::Log;
+use super::recovery::{self, Recovered};
+use super::segment::Segment;
+use super::sync::LogSync;
+use crate::platform::disk::DiskFile;
+use crate::watermark::Watermark;
+
+impl Log {
+    /// Creates the log of a new partition.
+    pub fn create(
+        dir: &Arc<LogDir>,
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Log>, Error> {
+        check_online(dir)?;
+        let path = dir.path().join(topic_partition.to_string());
+        if !path.try_exists().map_err(Error::io("look for", &path))? {
+            dir.disk.create_directory(&path).map_err(Error::io("create directory", &path))?;
+        } else if has_segments(&path)? {
+            return Err(Error::AlreadyExists { path });
+        }
+        checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
+        Log::load(dir, topic_partition, topic_id, config, path)
+    }
+
+    /// Opens a log that is on disk, and recovers it if the last stop was not clean.
+    pub fn open(
+        dir: &Arc<LogDir>,
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Log>, Error> {
+        check_online(dir)?;
+        let path = dir.path().join(topic_partition.to_string());
+        match checkpoint::read_topic_id(&path)? {
+            Some(found) if found != topic_id => {
+                return Err(Error::WrongTopicId { path, found: found.to_string(), wanted: topic_id.to_string() });
+            }
+            Some(_) => {}
+            None => checkpoint::write_topic_id(&dir.disk, &path, topic_id)?,
+        }
+        Log::load(dir, topic_partition, topic_id, config, path)
+    }
+
+    fn load(
+        dir: &Arc<LogDir>,
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+        path: PathBuf,
+    ) -> Result<Arc<Log>, Error> {
+        let recovered = recovery::recover(dir, &path, &topic_partition, &config)?;
+        let Recovered { mut segments, log_start_offset, log_end_offset, producers, epochs, .. } = recovered;
+        let (active, file) = match segments.last_key_value() {
+            Some((_, last)) => {
+                let file = last.file().map_err(Error::io("open the active segment of", &path))?;
+                last.pin(file.clone());
+                (Arc::clone(last), file)
+            }
+            None => first_segment(dir, &path, log_end_offset, &mut segments)?,
+        };
+        let appender = Appender {
+            size_bytes: active.size_bytes(),
+            producers,
+            bytes_since_index_entry: recovered.bytes_since_index_entry,
+            first_timestamp: recovered.first_timestamp,
+            created_ms: dir.clock.now_ms(),
+            jitter_ms: jitter_ms(config.segment_jitter_ms, active.base_offset, &path),
+            closed: None,
+            file: file.clone(),
+            active,
+        };
+        let first_undecided = appender.producers.first_undecided_offset().unwrap_or(i64::MAX);
+        let log = Arc::new(Log {
+            dir: Arc::clone(dir),
+            sync: LogSync::new(&path, file, log_end_offset),
+            path,
+            topic_partition,
+            topic_id,
+            config: RwLock::new(Arc::new(config)),
+            segments: RwLock::new(segments),
+            append: Mutex::new(appender),
+            epochs: RwLock::new(LeaderEpochs::new(epochs)),
+            log_start: AtomicI64::new(log_start_offset.0),
+            log_end: Watermark::new(log_end_offset),
+            first_undecided: AtomicI64::new(first_undecided),
+            unclean: recovered.unclean,
+            cut_bytes: recovered.cut_bytes,
+        });
+        dir.register(&log);
+        Ok(log)
+    }
+}
+
+fn first_segment(
+    dir: &LogDir,
+    path: &Path,
+    base_offset: Offset,
+    segments: &mut BTreeMap<i64, Arc<Segment>>,
+) -> Result<(Arc<Segment>, DiskFile), Error> {
+    let created = Segment::create(&dir.files, path, base_offset.0);
+    let (segment, file) = created.map_err(Error::io("create a segment in", path))?;
+    dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
+    dir.disk.sync_directory(dir.path()).map_err(Error::io("sync directory", dir.path()))?;
+    let segment = Arc::new(segment);
+    segments.insert(base_offset.0, Arc::clone(&segment));
+    Ok((segment, file))
+}
+
+fn check_online(dir: &LogDir) -> Result<(), Error> {
+    match dir.offline() {
+        Some(reason) => Err(Error::Offline { path: dir.path().to_owned(), reason: reason.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn has_segments(path: &Path) -> Result<bool, Error> {
+    let files = recovery::list(path)?;
+    Ok(files.iter().any(|(_, suffix)| suffix == names::LOG_SUFFIX))
+}

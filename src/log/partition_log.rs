@@ -1,0 +1,230 @@
+//! One partition's log: what it consists of, and the questions it answers without touching a file.
+//!
+//! Locks, in the order in which they may be taken: `append`, `segments`, `epochs`, a segment's tail. Readers never take
+//! `append`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
+
+use super::append::Appender;
+use super::checkpoint;
+use super::config::LogConfig;
+use super::dir::LogDir;
+use super::epochs::{EpochStart, LeaderEpochs};
+use super::error::Error;
+use super::names;
+use super::producers::ProducerState;
+use super::segment::Segment;
+use super::sync::LogSync;
+use crate::platform::{lock, read_lock, write_lock};
+use crate::watermark::Watermark;
+
+/// One partition's log. Shared; every method takes `&self`.
+pub struct Log {
+    pub(super) dir: Arc<LogDir>,
+    pub(super) topic_partition: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) path: PathBuf,
+    pub(super) config: RwLock<Arc<LogConfig>>,
+    pub(super) segments: RwLock<BTreeMap<i64, Arc<Segment>>>,
+    pub(super) append: Mutex<Appender>,
+    pub(super) epochs: RwLock<LeaderEpochs>,
+    pub(super) log_start: AtomicI64,
+    pub(super) log_end: Watermark,
+    pub(super) sync: Arc<LogSync>,
+    /// First offset of the oldest open transaction, `i64::MAX` without one.
+    pub(super) first_undecided: AtomicI64,
+    pub(super) unclean: bool,
+    pub(super) cut_bytes: u64,
+}
+
+/// A closed segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentInfo {
+    pub base_offset: Offset,
+    /// One past the last record.
+    pub end_offset: Offset,
+    pub bytes: u64,
+    /// `None`: no record has a timestamp.
+    pub max_timestamp: Option<i64>,
+    /// Milliseconds since 1970.
+    pub last_modified_ms: i64,
+}
+
+impl Log {
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&read_lock(&self.config))
+    }
+
+    pub fn update_config(&self, config: LogConfig) {
+        *write_lock(&self.config) = Arc::new(config);
+    }
+
+    /// The first offset that exists, here or in the tier.
+    pub fn log_start_offset(&self) -> Offset {
+        Offset(self.log_start.load(Ordering::SeqCst))
+    }
+
+    /// The first offset that is here.
+    pub fn local_log_start_offset(&self) -> Offset {
+        let first = read_lock(&self.segments).keys().next().copied().unwrap_or_default();
+        Offset(first).max(self.log_start_offset())
+    }
+
+    /// One past the last record.
+    pub fn log_end_offset(&self) -> Offset {
+        self.log_end.get()
+    }
+
+    /// The log end, to wait at.
+    pub fn log_end(&self) -> &Watermark {
+        &self.log_end
+    }
+
+    /// Everything before it survives a power cut.
+    pub fn flushed(&self) -> &Watermark {
+        self.sync.flushed()
+    }
+
+    /// The latest leader epoch that the log knows; -1 without one.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        read_lock(&self.epochs).latest()
+    }
+
+    pub fn leader_epochs(&self) -> Vec<EpochStart> {
+        read_lock(&self.epochs).entries().to_vec()
+    }
+
+    /// The largest known epoch not after `epoch`, and its end. `None`: unknown here.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        read_lock(&self.epochs).end_offset_for(epoch, self.log_end_offset())
+    }
+
+    /// The epoch that wrote `offset`.
+    pub fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        read_lock(&self.epochs).epoch_of(offset)
+    }
+
+    /// A new leadership begins at the log end. Durable when this returns.
+    pub fn start_leader_epoch(&self, epoch: LeaderEpoch) -> Result<Offset, Error> {
+        let _append = lock(&self.append);
+        let start = self.log_end_offset();
+        self.assign_epoch(epoch, start)?;
+        Ok(start)
+    }
+
+    /// The caller holds the append lock. The file is written before memory says so.
+    pub(super) fn assign_epoch(&self, epoch: LeaderEpoch, start_offset: Offset) -> Result<(), Error> {
+        let mut epochs = write_lock(&self.epochs);
+        let mut changed = epochs.clone();
+        if changed.assign(epoch, start_offset) {
+            self.write_epochs(&changed)?;
+            *epochs = changed;
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_epochs(&self, epochs: &LeaderEpochs) -> Result<(), Error> {
+        checkpoint::write_epochs(&self.dir.disk, &self.path.join(names::LEADER_EPOCH_CHECKPOINT), epochs.entries())
+    }
+
+    /// Whether the last stop was not clean and this log had to be recovered: its leader takes a new epoch before it
+    /// appends, because offsets above what was flushed may have been given out before.
+    pub fn was_unclean(&self) -> bool {
+        self.unclean
+    }
+
+    /// Bytes that recovery cut off the end, and kept in side files.
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        read_lock(&self.segments).values().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// All segments but the active one, oldest first.
+    pub fn closed_segments(&self) -> Vec<SegmentInfo> {
+        let segments: Vec<Arc<Segment>> = read_lock(&self.segments).values().cloned().collect();
+        let closed = segments.len().saturating_sub(1);
+        segments.iter().take(closed).map(|segment| describe(segment)).collect()
+    }
+
+    /// The first offset of the oldest open transaction.
+    pub fn first_undecided_offset(&self) -> Option<Offset> {
+        match self.first_undecided.load(Ordering::SeqCst) {
+            i64::MAX => None,
+            first => Some(Offset(first)),
+        }
+    }
+
+    /// What is remembered of producers, for DescribeProducers.
+    pub fn active_producers(&self) -> Vec<ProducerState> {
+        lock(&self.append).producers.entries().cloned().collect()
+    }
+
+    /// Forgets idle producers; answers how many.
+    pub fn expire_producers(&self) -> usize {
+        let expiration_ms = self.config().producer_id_expiration_ms;
+        lock(&self.append).producers.expire(self.dir.clock.now_ms(), expiration_ms)
+    }
+
+    /// Moves the log start forward. Durable when this returns; visible only then. A start behind is ignored.
+    pub fn set_log_start_offset(&self, offset: Offset) -> Result<(), Error> {
+        let _append = lock(&self.append);
+        if offset <= self.log_start_offset() {
+            return Ok(());
+        }
+        self.dir.write_log_start(&self.topic_partition, offset)?;
+        self.log_start.store(offset.0, Ordering::SeqCst);
+        let mut epochs = write_lock(&self.epochs);
+        let mut changed = epochs.clone();
+        if changed.truncate_from_start(offset) {
+            self.write_epochs(&changed)?;
+            *epochs = changed;
+        }
+        Ok(())
+    }
+
+    /// Asks for a sync of all that was appended; `flushed` says when it happened.
+    pub fn flush(&self) {
+        if self.sync.want_all() {
+            self.dir.syncer.enqueue(&self.sync);
+        }
+    }
+
+    pub(super) fn offline_reason(&self) -> Option<String> {
+        self.dir.offline().map(str::to_owned)
+    }
+}
+
+fn describe(segment: &Segment) -> SegmentInfo {
+    let (bytes, next_offset) = segment.end();
+    let max_timestamp = segment.largest_timestamp().ok().flatten().map(|(timestamp, _)| timestamp);
+    let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok();
+    let since_epoch = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let last_modified_ms = since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0);
+    SegmentInfo {
+        base_offset: Offset(segment.base_offset),
+        end_offset: Offset(next_offset),
+        bytes,
+        max_timestamp,
+        last_modified_ms,
+    }
+}

@@ -1,0 +1,117 @@
+//! Reads: an offset becomes a range of a file, in whole batches, for the transport to send.
+//!
+//! No record bytes pass through here. The range lies in one segment; it starts at the batch that contains the offset
+//! asked for, and ends at a batch's end.
+
+use std::sync::Arc;
+
+use stratalog_protocol::part::FileRange;
+use stratalog_types::Offset;
+
+use super::error::ReadError;
+use super::partition_log::Log;
+use super::scan::ScanError;
+use super::segment::Segment;
+use crate::platform::disk::DiskFile;
+use crate::platform::read_lock;
+
+/// Whole batches of one segment.
+#[derive(Debug, Clone)]
+pub struct LogSlice {
+    /// Of length 0 where there is nothing to send.
+    pub range: FileRange,
+    /// The base offset of the first batch, at or before the offset asked for; that offset if there is none.
+    pub base_offset: Offset,
+    /// Where the next read goes on.
+    pub next_offset: Offset,
+}
+
+impl LogSlice {
+    fn empty(at: Offset, file: &DiskFile) -> LogSlice {
+        let range = FileRange { file: Arc::clone(file.file()), position: 0, length: 0 };
+        LogSlice { range, base_offset: at, next_offset: at }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.range.length == 0
+    }
+}
+
+impl Log {
+    /// The batches from the one that contains `from`, up to `max_bytes`, none of which goes past `until`. With
+    /// `minimum_one` the first batch is given whatever its size.
+    pub fn read(&self, from: Offset, max_bytes: u32, until: Offset, minimum_one: bool) -> Result<LogSlice, ReadError> {
+        let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
+        if from < log_start_offset || from > log_end_offset {
+            return Err(ReadError::OutOfRange { offset: from, log_start_offset, log_end_offset });
+        }
+        let local_log_start_offset = self.local_log_start_offset();
+        if from < local_log_start_offset {
+            return Err(ReadError::BelowLocalStart { offset: from, local_log_start_offset });
+        }
+        let until = until.min(log_end_offset);
+        let mut at = from;
+        while at < until {
+            let Some(segment) = self.segment_at(at) else { break };
+            if let Some(slice) = slice(&segment, at, max_bytes, until, minimum_one)? {
+                return Ok(slice);
+            }
+            // Nothing from `at` on in this segment: a hole that compaction left. The next segment goes on.
+            match self.segment_after(segment.base_offset) {
+                Some(next) => at = Offset(next.base_offset),
+                None => break,
+            }
+        }
+        self.nothing_at(at.min(until).max(from))
+    }
+
+    fn nothing_at(&self, at: Offset) -> Result<LogSlice, ReadError> {
+        let segments = read_lock(&self.segments);
+        let (_, active) = segments.last_key_value().ok_or(ReadError::Closed)?;
+        let file = active.file().map_err(|e| active.read_error(ScanError::Io(e)))?;
+        Ok(LogSlice::empty(at, &file))
+    }
+
+    pub(super) fn segment_at(&self, offset: Offset) -> Option<Arc<Segment>> {
+        read_lock(&self.segments).range(..=offset.0).next_back().map(|(_, segment)| Arc::clone(segment))
+    }
+
+    pub(super) fn segment_after(&self, base_offset: i64) -> Option<Arc<Segment>> {
+        let after = base_offset.checked_add(1)?;
+        read_lock(&self.segments).range(after..).next().map(|(_, segment)| Arc::clone(segment))
+    }
+}
+
+/// The slice of one segment; `None` if it has no batch at `at` or after.
+fn slice(
+    segment: &Segment,
+    at: Offset,
+    max_bytes: u32,
+    until: Offset,
+    minimum_one: bool,
+) -> Result<Option<LogSlice>, ReadError> {
+    let Some((first, file)) = segment.locate(at.0)? else {
+        return Ok(None);
+    };
+    let (size_bytes, next_offset) = segment.end();
+    let limit = first.position + u64::from(max_bytes);
+    let end = if first.header.next_offset() > until.0 {
+        None
+    } else if size_bytes <= limit && next_offset <= until.0 {
+        Some((size_bytes, next_offset))
+    } else if first.end() >= limit {
+        (minimum_one || first.end() == limit).then(|| (first.end(), first.header.next_offset()))
+    } else {
+        segment.last_whole_batch(&file, first.position, limit, until.0)?
+    };
+    let base_offset = Offset(first.header.base_offset);
+    let range = end.and_then(|(end, next_offset)| {
+        let length = u32::try_from(end.checked_sub(first.position)?).ok()?;
+        let range = FileRange { file: Arc::clone(file.file()), position: first.position, length };
+        Some((range, Offset(next_offset)))
+    });
+    Ok(Some(match range {
+        Some((range, next_offset)) => LogSlice { range, base_offset, next_offset },
+        None => LogSlice::empty(at, &file),
+    }))
+}

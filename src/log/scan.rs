@@ -1,0 +1,93 @@
+//! Walks the batch headers of a log file with few reads.
+//!
+//! Trusts nothing: a header that does not decode, does not fit before `end`, or goes back in offset ends the walk with
+//! the position and the reason.
+
+use std::fs::File;
+use std::io;
+
+use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
+
+use crate::platform::disk::read_at;
+
+const WINDOW_BYTES: usize = 4096;
+
+/// A batch and where it lies.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchAt {
+    pub position: u64,
+    pub header: BatchHeader,
+}
+
+impl BatchAt {
+    /// The position after the batch.
+    pub fn end(&self) -> u64 {
+        self.position + self.header.batch_bytes() as u64
+    }
+}
+
+#[derive(Debug)]
+pub enum ScanError {
+    Io(io::Error),
+    /// The bytes at this position are no batch.
+    Bad {
+        position: u64,
+        what: String,
+    },
+}
+
+/// The headers from `position` up to `end`, which the log published as a batch boundary.
+pub struct HeaderScan<'f> {
+    file: &'f File,
+    position: u64,
+    end: u64,
+    window: Box<[u8; WINDOW_BYTES]>,
+    window_start: u64,
+    window_bytes: usize,
+    next_offset_min: i64,
+}
+
+impl<'f> HeaderScan<'f> {
+    pub fn new(file: &'f File, position: u64, end: u64) -> HeaderScan<'f> {
+        let window = Box::new([0; WINDOW_BYTES]);
+        HeaderScan { file, position, end, window, window_start: 0, window_bytes: 0, next_offset_min: i64::MIN }
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next batch; `None` at the end.
+    pub fn next(&mut self) -> Result<Option<BatchAt>, ScanError> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        let position = self.position;
+        let bad = |what: String| ScanError::Bad { position, what };
+        let header = BatchHeader::decode(self.header_bytes()?).map_err(|e| bad(e.to_string()))?;
+        let at = BatchAt { position, header };
+        if at.end() > self.end {
+            return Err(bad(format!("a batch of {} bytes ends after the file", header.batch_bytes())));
+        }
+        if header.base_offset < self.next_offset_min || header.last_offset_delta < 0 {
+            return Err(bad(format!("offset {} after offset {}", header.base_offset, self.next_offset_min - 1)));
+        }
+        self.next_offset_min = header.next_offset();
+        self.position = at.end();
+        Ok(Some(at))
+    }
+
+    fn header_bytes(&mut self) -> Result<&[u8], ScanError> {
+        let wanted = BATCH_HEADER_BYTES.min(usize::try_from(self.end - self.position).unwrap_or(usize::MAX));
+        let have_until = self.window_start + self.window_bytes as u64;
+        if self.position < self.window_start || self.position + wanted as u64 > have_until {
+            let length = WINDOW_BYTES.min(usize::try_from(self.end - self.position).unwrap_or(usize::MAX));
+            let buffer = self.window.get_mut(..length).unwrap_or_default();
+            self.window_bytes = read_at(self.file, buffer, self.position).map_err(ScanError::Io)?;
+            self.window_start = self.position;
+        }
+        let from = usize::try_from(self.position - self.window_start).unwrap_or(usize::MAX);
+        let until = self.window_bytes.min(from.saturating_add(wanted));
+        Ok(self.window.get(from..until).unwrap_or_default())
+    }
+}

@@ -1,0 +1,347 @@
+//! One segment: a `.log` file of whole batches and the two indexes beside it.
+//!
+//! Owns the published end of the file (`size_bytes`, `next_offset`), the index entries, and lookups in them. Does not
+//! write batches: the log does, under its append lock, and publishes afterwards. So a reader sees whole batches only.
+//! A closed segment holds no descriptor of its own: its files come from the directory's bounded cache.
+
+mod files;
+pub mod index;
+
+use std::cmp::Ordering;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+pub use self::files::FileCache;
+use self::files::Kind;
+use self::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
+use super::error::ReadError;
+use super::names;
+use super::scan::{BatchAt, HeaderScan, ScanError};
+use crate::platform::disk::DiskFile;
+use crate::platform::{lock, read_lock, write_lock};
+
+/// A segment of one log.
+pub struct Segment {
+    pub base_offset: i64,
+    name: u64,
+    directory: PathBuf,
+    files: Arc<FileCache>,
+    /// The active segment's file stays open.
+    pinned: Mutex<Option<DiskFile>>,
+    tail: RwLock<Tail>,
+}
+
+/// What grows.
+pub struct Tail {
+    pub size_bytes: u64,
+    /// One past the last record; for a segment that was closed before this start, the next segment's base offset.
+    pub next_offset: i64,
+    pub indexes: Option<Indexes>,
+}
+
+pub struct Indexes {
+    pub offsets: Index<OffsetEntry>,
+    pub times: Index<TimeEntry>,
+    /// The largest timestamp so far and the last offset of its batch.
+    pub largest_timestamp: Option<(i64, i64)>,
+}
+
+impl Indexes {
+    pub fn empty() -> Indexes {
+        Indexes { offsets: Index::empty(), times: Index::empty(), largest_timestamp: None }
+    }
+
+    pub fn note_timestamp(&mut self, timestamp: i64, last_offset: i64) {
+        if timestamp >= 0 && self.largest_timestamp.is_none_or(|(largest, _)| timestamp > largest) {
+            self.largest_timestamp = Some((timestamp, last_offset));
+        }
+    }
+
+    /// Adds the time entry that is due: the largest timestamp so far, if it grew since the last entry.
+    pub fn push_time(&mut self, base_offset: i64) {
+        let Some((timestamp, offset)) = self.largest_timestamp else { return };
+        let Ok(relative_offset) = u32::try_from(offset - base_offset) else { return };
+        if self.times.last().is_none_or(|last| timestamp > last.timestamp && relative_offset >= last.relative_offset) {
+            self.times.push(TimeEntry { timestamp, relative_offset });
+        }
+    }
+
+    pub fn push_offset(&mut self, base_offset: i64, last_offset: i64, position: u64) {
+        let (Ok(relative_offset), Ok(position)) = (u32::try_from(last_offset - base_offset), u32::try_from(position))
+        else {
+            return;
+        };
+        if self.offsets.last().is_none_or(|last| relative_offset > last.relative_offset) {
+            self.offsets.push(OffsetEntry { relative_offset, position });
+        }
+    }
+}
+
+impl Segment {
+    /// A segment whose files exist. `indexes`: `None` reads them when they are first needed.
+    pub fn new(
+        files: &Arc<FileCache>,
+        directory: &Path,
+        base_offset: i64,
+        size_bytes: u64,
+        next_offset: i64,
+        indexes: Option<Indexes>,
+    ) -> Segment {
+        Segment {
+            base_offset,
+            name: files.name_segment(),
+            directory: directory.to_owned(),
+            files: Arc::clone(files),
+            pinned: Mutex::new(None),
+            tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
+        }
+    }
+
+    /// Creates the three files, empty. The caller syncs the directory before it acknowledges anything in them.
+    pub fn create(files: &Arc<FileCache>, directory: &Path, base_offset: i64) -> io::Result<(Segment, DiskFile)> {
+        let disk = &files.disk;
+        disk.create(&names::offset_file(directory, base_offset, names::OFFSET_INDEX_SUFFIX))?;
+        disk.create(&names::offset_file(directory, base_offset, names::TIME_INDEX_SUFFIX))?;
+        let file = disk.create(&names::offset_file(directory, base_offset, names::LOG_SUFFIX))?;
+        let segment = Segment::new(files, directory, base_offset, 0, base_offset, Some(Indexes::empty()));
+        segment.pin(file.clone());
+        Ok((segment, file))
+    }
+
+    pub fn path(&self, suffix: &str) -> PathBuf {
+        names::offset_file(&self.directory, self.base_offset, suffix)
+    }
+
+    pub fn pin(&self, file: DiskFile) {
+        *lock(&self.pinned) = Some(file);
+    }
+
+    pub fn unpin(&self) {
+        *lock(&self.pinned) = None;
+    }
+
+    pub fn file(&self) -> io::Result<DiskFile> {
+        if let Some(file) = &*lock(&self.pinned) {
+            return Ok(file.clone());
+        }
+        self.files.get(self.name, Kind::Log, &self.path(names::LOG_SUFFIX))
+    }
+
+    fn offset_index_file(&self) -> io::Result<DiskFile> {
+        self.files.get(self.name, Kind::OffsetIndex, &self.path(names::OFFSET_INDEX_SUFFIX))
+    }
+
+    fn time_index_file(&self) -> io::Result<DiskFile> {
+        self.files.get(self.name, Kind::TimeIndex, &self.path(names::TIME_INDEX_SUFFIX))
+    }
+
+    pub fn forget_files(&self) {
+        self.unpin();
+        self.files.forget(self.name);
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        read_lock(&self.tail).size_bytes
+    }
+
+    pub fn next_offset(&self) -> i64 {
+        read_lock(&self.tail).next_offset
+    }
+
+    /// Size and next offset of the same moment.
+    pub fn end(&self) -> (u64, i64) {
+        let tail = read_lock(&self.tail);
+        (tail.size_bytes, tail.next_offset)
+    }
+
+    /// Changes the tail, with its indexes loaded.
+    pub fn with_tail<T>(&self, change: impl FnOnce(&mut Tail, &mut Indexes) -> T) -> io::Result<T> {
+        self.load_indexes()?;
+        let mut tail = write_lock(&self.tail);
+        let mut indexes = tail.indexes.take().unwrap_or_else(Indexes::empty);
+        let answer = change(&mut tail, &mut indexes);
+        tail.indexes = Some(indexes);
+        Ok(answer)
+    }
+
+    fn load_indexes(&self) -> io::Result<()> {
+        if read_lock(&self.tail).indexes.is_some() {
+            return Ok(());
+        }
+        let offsets = Index::load(&self.offset_index_file()?)?;
+        let times: Index<TimeEntry> = Index::load(&self.time_index_file()?)?;
+        let largest_timestamp =
+            times.last().map(|last| (last.timestamp, self.base_offset + i64::from(last.relative_offset)));
+        let mut tail = write_lock(&self.tail);
+        if tail.indexes.is_none() {
+            tail.indexes = Some(Indexes { offsets, times, largest_timestamp });
+        }
+        Ok(())
+    }
+
+    /// Entries of the offset index and of the time index.
+    pub fn index_entries(&self) -> io::Result<(u64, u64)> {
+        self.load_indexes()?;
+        let tail = read_lock(&self.tail);
+        Ok(tail.indexes.as_ref().map_or((0, 0), |indexes| (indexes.offsets.entries(), indexes.times.entries())))
+    }
+
+    pub fn last_offset_entry(&self) -> io::Result<Option<OffsetEntry>> {
+        self.load_indexes()?;
+        Ok(read_lock(&self.tail).indexes.as_ref().and_then(|indexes| indexes.offsets.last()))
+    }
+
+    pub fn largest_timestamp(&self) -> io::Result<Option<(i64, i64)>> {
+        self.load_indexes()?;
+        Ok(read_lock(&self.tail).indexes.as_ref().and_then(|indexes| indexes.largest_timestamp))
+    }
+
+    /// Writes waiting index entries if enough wait, or all of them.
+    pub fn flush_indexes(&self, all: bool) -> io::Result<()> {
+        let (offsets_due, times_due) = {
+            let tail = read_lock(&self.tail);
+            let Some(indexes) = &tail.indexes else { return Ok(()) };
+            (
+                indexes.offsets.wants_flush() || (all && indexes.offsets.has_pending()),
+                indexes.times.wants_flush() || (all && indexes.times.has_pending()),
+            )
+        };
+        let offset_file = if offsets_due { Some(self.offset_index_file()?) } else { None };
+        let time_file = if times_due { Some(self.time_index_file()?) } else { None };
+        if offset_file.is_none() && time_file.is_none() {
+            return Ok(());
+        }
+        let mut tail = write_lock(&self.tail);
+        let Some(indexes) = &mut tail.indexes else { return Ok(()) };
+        if let Some(file) = offset_file {
+            indexes.offsets.flush(&file)?;
+        }
+        if let Some(file) = time_file {
+            indexes.times.flush(&file)?;
+        }
+        Ok(())
+    }
+
+    /// The segment is full: adds the last time entry, as Kafka does, and writes both indexes out.
+    pub fn seal_indexes(&self) -> io::Result<()> {
+        self.with_tail(|_, indexes| indexes.push_time(self.base_offset))?;
+        self.flush_indexes(true)
+    }
+
+    pub fn sync_indexes(&self) -> io::Result<()> {
+        self.offset_index_file()?.sync()?;
+        self.time_index_file()?.sync()
+    }
+
+    fn floor<E: Entry>(
+        &self,
+        pick: impl Fn(&Indexes) -> &Index<E>,
+        file: impl Fn() -> io::Result<DiskFile>,
+        order: impl Fn(&E) -> Ordering,
+    ) -> io::Result<Option<E>> {
+        self.load_indexes()?;
+        let in_file = {
+            let tail = read_lock(&self.tail);
+            let Some(indexes) = &tail.indexes else { return Ok(None) };
+            let index = pick(indexes);
+            if let Some(entry) = index.floor_pending(&order) {
+                return Ok(Some(entry));
+            }
+            index.in_file()
+        };
+        if in_file == 0 {
+            return Ok(None);
+        }
+        floor_in_file(&file()?, in_file, order)
+    }
+
+    /// A position at or before the batch that contains `offset`.
+    fn position_floor(&self, offset: i64) -> io::Result<u64> {
+        let Ok(relative) = u32::try_from(offset - self.base_offset) else {
+            return Ok(0);
+        };
+        let floor = self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.relative_offset.cmp(&relative))?;
+        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The start of a batch at or before `position`.
+    fn batch_floor(&self, position: u64) -> io::Result<u64> {
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        let floor = self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.position.cmp(&position))?;
+        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// An offset at or before the first record whose timestamp is `timestamp` or later, and the time index says so.
+    pub fn offset_floor_for_time(&self, timestamp: i64) -> io::Result<i64> {
+        // Strictly before: the entry's own batch may be the answer, and the scan starts there.
+        let order = |e: &TimeEntry| if e.timestamp < timestamp { Ordering::Less } else { Ordering::Greater };
+        let floor = self.floor(|i| &i.times, || self.time_index_file(), order)?;
+        Ok(floor.map_or(self.base_offset, |entry| self.base_offset + i64::from(entry.relative_offset)))
+    }
+
+    /// The first batch that ends at `offset` or later, and an open file.
+    pub fn locate(&self, offset: i64) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
+        let (size_bytes, _) = self.end();
+        let file = self.file().map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let floor = self.position_floor(offset).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        match scan_to(&file, floor, size_bytes, offset) {
+            // An index that points beside the batches, or past the one sought, is not believed.
+            Err(ScanError::Bad { .. }) if floor > 0 => {}
+            Ok(Some(at)) if floor > 0 && at.position == floor && at.header.base_offset > offset => {}
+            found => {
+                return found.map(|at| at.map(|at| (at, file))).map_err(|e| self.read_error(e));
+            }
+        }
+        tracing::warn!(path = %self.path(names::OFFSET_INDEX_SUFFIX).display(), "index entry is wrong; scanning instead");
+        let found = scan_to(&file, 0, size_bytes, offset).map_err(|e| self.read_error(e))?;
+        Ok(found.map(|at| (at, file)))
+    }
+
+    /// The end of the last whole batch from `start` on that ends at `limit` or before it, and before `until`; with the
+    /// offset after it. `start` is the position of a batch, which is the answer's minimum: then both are `None`.
+    pub fn last_whole_batch(
+        &self,
+        file: &DiskFile,
+        start: u64,
+        limit: u64,
+        until: i64,
+    ) -> Result<Option<(u64, i64)>, ReadError> {
+        let (size_bytes, _) = self.end();
+        let limit = limit.min(size_bytes);
+        let by_bytes = self.batch_floor(limit).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let by_offset = self.position_floor(until).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let floor = by_bytes.min(by_offset).max(start);
+        let mut scan = HeaderScan::new(file.file(), floor, size_bytes);
+        // `floor` begins a batch which may itself end past the limit: then the batch before it is the last.
+        let mut last = None;
+        while let Some(at) = scan.next().map_err(|e| self.read_error(e))? {
+            if at.end() > limit || at.header.next_offset() > until {
+                if last.is_none() && floor > start {
+                    last = Some((at.position, at.header.base_offset));
+                }
+                break;
+            }
+            last = Some((at.end(), at.header.next_offset()));
+        }
+        Ok(last)
+    }
+
+    pub fn read_error(&self, error: ScanError) -> ReadError {
+        let path = self.path(names::LOG_SUFFIX);
+        match error {
+            ScanError::Io(source) => ReadError::Io { path, source },
+            ScanError::Bad { position, what } => ReadError::Corrupt { path, position, what },
+        }
+    }
+}
+
+fn scan_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<BatchAt>, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, end);
+    while let Some(at) = scan.next()? {
+        if at.header.last_offset() >= offset {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,83 @@
+//! `.txnindex`: the aborted transactions whose markers lie in a segment, as Kafka writes them. Big-endian.
+//!
+//! ```text
+//! version i16 = 0   producer_id i64   first_offset i64   last_offset i64   last_stable_offset i64
+//! ```
+//!
+//! Entries are in the order of their markers. The file exists only where a transaction was aborted. An entry is written
+//! when its marker is, and synced with the segment it belongs to; after an unclean stop recovery writes it anew.
+
+use std::io;
+use std::path::Path;
+
+use crate::platform::disk::{Disk, DiskFile};
+
+pub const ENTRY_BYTES: usize = 34;
+
+/// A transaction whose records a read_committed consumer must skip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    pub producer_id: i64,
+    pub first_offset: i64,
+    /// The offset of the marker.
+    pub last_offset: i64,
+    /// What the last stable offset became with the marker.
+    pub last_stable_offset: i64,
+}
+
+impl AbortedTransaction {
+    pub fn encode(&self) -> [u8; ENTRY_BYTES] {
+        let mut out = [0; ENTRY_BYTES];
+        let fields = [self.producer_id, self.first_offset, self.last_offset, self.last_stable_offset];
+        for (slot, field) in out[2..].chunks_exact_mut(8).zip(fields) {
+            slot.copy_from_slice(&field.to_be_bytes());
+        }
+        out
+    }
+
+    /// `None`: a version that is not known.
+    pub fn decode(bytes: &[u8; ENTRY_BYTES]) -> Option<AbortedTransaction> {
+        let (version, fields) = bytes.split_first_chunk::<2>()?;
+        if *version != [0, 0] {
+            return None;
+        }
+        let mut fields = fields.chunks_exact(8).filter_map(|field| field.try_into().ok()).map(i64::from_be_bytes);
+        Some(AbortedTransaction {
+            producer_id: fields.next()?,
+            first_offset: fields.next()?,
+            last_offset: fields.next()?,
+            last_stable_offset: fields.next()?,
+        })
+    }
+}
+
+/// Adds an entry behind the whole ones of the file, which is created if need be. Answers whether it was.
+pub fn append(disk: &Disk, path: &Path, entry: &AbortedTransaction) -> io::Result<(DiskFile, bool)> {
+    let created = !path.try_exists()?;
+    let file = disk.open_or_create(path)?;
+    let entries = file.length()? / ENTRY_BYTES as u64;
+    file.write_at(&entry.encode(), entries * ENTRY_BYTES as u64)?;
+    Ok((file, created))
+}
+
+/// All entries of a file; none if there is no file. Stops at bytes that are no entry.
+pub fn read(path: &Path) -> io::Result<Vec<AbortedTransaction>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let entries = bytes.chunks_exact(ENTRY_BYTES).filter_map(|entry| entry.try_into().ok());
+    Ok(entries.map_while(AbortedTransaction::decode).collect())
+}
+
+/// Writes a file anew; without entries there is none.
+pub fn rewrite(disk: &Disk, path: &Path, entries: &[AbortedTransaction]) -> io::Result<()> {
+    if entries.is_empty() {
+        return disk.unlink_if_exists(path);
+    }
+    let bytes: Vec<u8> = entries.iter().flat_map(AbortedTransaction::encode).collect();
+    let file = disk.create(path)?;
+    file.write_at(&bytes, 0)?;
+    file.sync()
+}

@@ -1,0 +1,137 @@
+//! One path at a time: append, read, roll, close, reopen, refuse.
+
+use stratalog::log::{AppendError, Error, Log, LogConfig, LogDir, ReadError};
+use stratalog_types::Offset;
+
+use super::harness::*;
+
+fn small_segments() -> LogConfig {
+    LogConfig { segment_bytes: 4096, index_interval_bytes: 256, ..LogConfig::default() }
+}
+
+#[test]
+fn what_was_appended_is_read_back_across_rolls_and_a_clean_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    {
+        let dir = open_dir(directory.path());
+        let log = open_log(&dir, &small_segments());
+        for round in 0..100u64 {
+            let appended = append(&log, &batch(&[round * 2, round * 2 + 1], NOW_MS + round as i64, 100)).unwrap();
+            assert_eq!(appended.base_offset, Offset(round as i64 * 2));
+            expected.push((round as i64 * 2, round * 2));
+            expected.push((round as i64 * 2 + 1, round * 2 + 1));
+        }
+        assert!(log.closed_segments().len() > 3);
+        for max_bytes in [1, 300, 1000, 1 << 20] {
+            assert_eq!(read_all(&log, Offset(0), max_bytes), expected);
+            assert_eq!(read_all(&log, Offset(77), max_bytes), expected[77..]);
+        }
+        dir.close().unwrap();
+        assert!(matches!(append(&log, &batch(&[1], NOW_MS, 0)), Err(AppendError::Offline(_))));
+    }
+    let dir = open_dir(directory.path());
+    assert!(dir.was_clean());
+    let log = open_log(&dir, &small_segments());
+    assert!(!log.was_unclean());
+    assert_eq!(log.log_end_offset(), Offset(200));
+    assert_eq!(log.flushed().get(), Offset(200));
+    assert_eq!(read_all(&log, Offset(0), 700), expected);
+    assert_eq!(append(&log, &batch(&[9], NOW_MS, 0)).unwrap().base_offset, Offset(200));
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_kept_aside_and_the_log_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let active = directory.path().join("events-0/00000000000000000000.log");
+    {
+        let dir = open_dir(directory.path());
+        let log = open_log(&dir, &LogConfig::default());
+        append(&log, &batch(&[1, 2], NOW_MS, 0)).unwrap();
+        append(&log, &batch(&[3], NOW_MS, 500)).unwrap();
+    }
+    let length = active.metadata().unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&active).unwrap().set_len(length - 10).unwrap();
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &LogConfig::default());
+    assert!(log.was_unclean());
+    assert!(log.cut_bytes() > 0);
+    assert_eq!(read_all(&log, Offset(0), 1000), [(0, 1), (1, 2)]);
+    let cut = std::fs::read_dir(directory.path().join("events-0")).unwrap();
+    let cut: Vec<_> = cut.map(|e| e.unwrap()).filter(|e| e.file_name().to_string_lossy().ends_with(".cut")).collect();
+    assert_eq!(cut.len(), 1);
+    assert_eq!(cut[0].metadata().unwrap().len(), log.cut_bytes());
+    assert_eq!(append(&log, &batch(&[4], NOW_MS, 0)).unwrap().base_offset, Offset(2));
+}
+
+#[test]
+fn bad_bytes_below_the_recovery_point_are_an_error_and_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let active = directory.path().join("events-0/00000000000000000000.log");
+    {
+        let dir = open_dir(directory.path());
+        let log = open_log(&dir, &LogConfig::default());
+        append(&log, &batch(&[1, 2], NOW_MS, 0)).unwrap();
+        append(&log, &batch(&[3], NOW_MS, 0)).unwrap();
+        dir.sync_queued();
+        assert_eq!(log.flushed().get(), Offset(3));
+        dir.checkpoint_recovery_points().unwrap();
+    }
+    let mut bytes = std::fs::read(&active).unwrap();
+    bytes[80] ^= 1;
+    std::fs::write(&active, &bytes).unwrap();
+    let dir = open_dir(directory.path());
+    let refused = Log::open(&dir, partition(), topic_id(), LogConfig::default());
+    assert!(matches!(refused.err(), Some(Error::Corrupt { position: 0, .. })));
+    assert_eq!(std::fs::read(&active).unwrap(), bytes);
+}
+
+#[test]
+fn a_retry_is_recognised_also_after_a_restart_without_a_clean_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let dir = open_dir(directory.path());
+        let log = open_log(&dir, &LogConfig::default());
+        for sequence in 0..7 {
+            append(&log, &idempotent(&[u64::from(sequence as u32)], (42, 0, sequence))).unwrap();
+        }
+        let retried = append(&log, &idempotent(&[2], (42, 0, 2))).unwrap();
+        assert!(retried.duplicate);
+        assert_eq!(retried.base_offset, Offset(2));
+        let too_old = append(&log, &idempotent(&[1], (42, 0, 1)));
+        assert!(matches!(too_old, Err(AppendError::OutOfOrderSequence { expected: 7, got: 1, .. })));
+        append(&log, &idempotent(&[8], (42, 1, 0))).unwrap();
+        let stale = append(&log, &idempotent(&[7], (42, 0, 7)));
+        assert!(matches!(stale, Err(AppendError::InvalidProducerEpoch { current: 1, got: 0, .. })));
+    }
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &LogConfig::default());
+    let retried = append(&log, &idempotent(&[8], (42, 1, 0))).unwrap();
+    assert!(retried.duplicate);
+    assert_eq!(retried.base_offset, Offset(7));
+    assert_eq!(log.log_end_offset(), Offset(8));
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let _dir = open_dir(directory.path());
+    let refused = LogDir::open(directory.path(), manual_options()).err().expect("refused").to_string();
+    assert!(refused.contains(&format!("process {} (stratalog)", std::process::id())), "{refused}");
+}
+
+#[test]
+fn reads_outside_of_the_log_name_its_bounds() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &LogConfig::default());
+    append(&log, &batch(&[1, 2], NOW_MS, 0)).unwrap();
+    assert!(matches!(log.read(Offset(3), 100, Offset(9), true), Err(ReadError::OutOfRange { .. })));
+    assert!(log.read(Offset(2), 100, Offset(9), true).unwrap().is_empty());
+    assert!(log.read(Offset(0), 10, Offset(9), false).unwrap().is_empty());
+    // The batch goes past `until`.
+    assert!(log.read(Offset(0), 1000, Offset(1), true).unwrap().is_empty());
+    log.set_log_start_offset(Offset(1)).unwrap();
+    assert!(matches!(log.read(Offset(0), 100, Offset(9), true), Err(ReadError::OutOfRange { .. })));
+    assert_eq!(log.read(Offset(1), 1000, Offset(9), true).unwrap().base_offset, Offset(0));
+}

@@ -1,0 +1,4 @@
+//! The local log, against the disk.
+
+mod basics;
+mod harness;
