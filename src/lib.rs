@@ -1,10 +1,12 @@
 //! Stratalog: a Kafka-compatible broker whose log settles into strata. The map of the house is `docs/ARCHITECTURE.md`.
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod log;
 pub mod metadata;
+pub mod metrics;
 pub mod net;
 pub mod platform;
 pub mod security;

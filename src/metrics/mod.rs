@@ -1,0 +1,227 @@
+//! Metrics: floor 0.
+//!
+//! Owns the declaration of every metric, once each, and their text form. Handles are cheap to clone; hot paths take the
+//! one they need at start. Label values are few: APIs, topics, purposes; never a partition or a client. A topic's series
+//! go with the topic (`forget_topic`).
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+#[cfg(test)]
+mod tests;
+
+/// A figure that goes up and down and is not whole.
+pub type FloatGauge = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ApiLabel {
+    /// Kafka's name of the API.
+    pub api: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ApiErrorLabels {
+    pub api: &'static str,
+    /// Kafka's name of the error code.
+    pub error: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TopicLabel {
+    pub topic: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LaneLabel {
+    /// `memory`, `local` or `tier`.
+    pub lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DirectoryLabel {
+    pub directory: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CacheLabel {
+    /// `memory` or `disk`.
+    pub level: &'static str,
+}
+
+/// A request to the object store: what it was, and for what.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreRequestLabels {
+    /// `put`, `get`, `head`, `list`, `delete`, `part`.
+    pub operation: &'static str,
+    /// `upload`, `manifest`, `fetch`, `retention`, `verify`, `sweep`.
+    pub purpose: &'static str,
+    /// `ok`, `retry`, `error`.
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StoreBytesLabels {
+    pub topic: String,
+    pub purpose: &'static str,
+    /// `sent` or `received`.
+    pub direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PurposeLabel {
+    pub purpose: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+/// 100 us to 52 s, doubling.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 20))
+}
+
+/// One row: field, type, how it is made, name, unit, meaning. The struct and the registry both come from it.
+macro_rules! metrics {
+    ($( $field:ident: $kind:ty = $new:expr, $name:literal $(in $unit:ident)?, $help:literal; )*) => {
+        /// Every metric of the broker.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $( #[doc = $help] pub $field: $kind, )*
+        }
+
+        impl Metrics {
+            pub fn new() -> Metrics {
+                let mut registry = Registry::with_prefix("stratalog");
+                $(
+                    let $field: $kind = $new;
+                    metrics!(@register registry, $field, $name, $help $(, $unit)?);
+                )*
+                let build = Family::<BuildLabels, Gauge>::default();
+                build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+                registry.register("build_info", "The running version", build);
+                Metrics { registry, $( $field, )* }
+            }
+        }
+    };
+    (@register $registry:ident, $field:ident, $name:literal, $help:literal) => {
+        $registry.register($name, $help, $field.clone());
+    };
+    (@register $registry:ident, $field:ident, $name:literal, $help:literal, $unit:ident) => {
+        $registry.register_with_unit($name, $help, Unit::$unit, $field.clone());
+    };
+}
+
+metrics! {
+    connections: Gauge = Gauge::default(), "connections", "Open client connections";
+    connections_accepted: Counter = Counter::default(), "connections_accepted", "Connections accepted";
+    connections_refused: Family<ReasonLabel, Counter> = Family::default(),
+        "connections_refused", "Connections closed by the broker, by reason";
+    network_bytes_in: Counter = Counter::default(), "network_in" in Bytes, "Bytes read from clients";
+    network_bytes_out: Counter = Counter::default(), "network_out" in Bytes, "Bytes sent to clients";
+
+    requests: Family<ApiLabel, Counter> = Family::default(), "requests", "Requests served, by API";
+    request_errors: Family<ApiErrorLabels, Counter> = Family::default(),
+        "request_errors", "Error codes answered, by API";
+    request_duration: Family<ApiLabel, Histogram> = Family::new_with_constructor(seconds),
+        "request_duration" in Seconds, "From a request's last byte to its answer, by API";
+    requests_in_flight: Gauge = Gauge::default(), "requests_in_flight", "Requests that are not answered yet";
+    request_bytes_in_flight: Gauge = Gauge::default(),
+        "request_in_flight" in Bytes, "Bytes of requests that are not answered yet";
+
+    topics: Gauge = Gauge::default(), "topics", "Topics";
+    partitions: Gauge = Gauge::default(), "partitions", "Partitions hosted here";
+    topic_bytes_in: Family<TopicLabel, Counter> = Family::default(), "topic_in" in Bytes, "Bytes appended, by topic";
+    topic_bytes_out: Family<TopicLabel, Counter> = Family::default(), "topic_out" in Bytes, "Bytes fetched, by topic";
+    topic_messages_in: Family<TopicLabel, Counter> = Family::default(), "topic_messages_in", "Records appended, by topic";
+    produce_refused: Family<ReasonLabel, Counter> = Family::default(),
+        "produce_refused", "Batches that were not appended, by reason";
+    produce_unsynced: Counter = Counter::default(),
+        "produce_unsynced", "Batches acknowledged before they were synced, because flush.messages allows it";
+    fetch_bytes: Family<LaneLabel, Counter> = Family::default(), "fetch" in Bytes, "Bytes fetched, by where they lay";
+    fetches_waiting: Gauge = Gauge::default(), "fetches_waiting", "Fetches that wait for data";
+
+    log_syncs: Counter = Counter::default(), "log_syncs", "Syncs of log files";
+    log_sync_duration: Histogram = seconds(), "log_sync_duration" in Seconds, "Time of one sync";
+    log_sync_wait: Histogram = seconds(), "log_sync_wait" in Seconds, "Wait of an acknowledgement for its sync";
+    log_segments_rolled: Counter = Counter::default(), "log_segments_rolled", "Segments closed";
+    log_segments_deleted: Counter = Counter::default(), "log_segments_deleted", "Local segments deleted";
+    log_directory_bytes: Family<DirectoryLabel, Gauge> = Family::default(),
+        "log_directory_used" in Bytes, "Bytes of segments, by data directory";
+    log_directory_free_bytes: Family<DirectoryLabel, Gauge> = Family::default(),
+        "log_directory_free" in Bytes, "Free bytes of the disk, by data directory";
+    log_directories_offline: Gauge = Gauge::default(), "log_directories_offline", "Data directories that failed";
+    log_recovery_bytes_cut: Counter = Counter::default(),
+        "log_recovery_cut" in Bytes, "Bytes cut off torn tails at recovery, kept in side files";
+
+    store_requests: Family<StoreRequestLabels, Counter> = Family::default(),
+        "store_requests", "Requests to the object store, by operation, purpose and outcome";
+    store_bytes: Family<StoreBytesLabels, Counter> = Family::default(),
+        "store" in Bytes, "Bytes to and from the object store, by topic and purpose";
+    store_request_duration: Family<PurposeLabel, Histogram> = Family::new_with_constructor(seconds),
+        "store_request_duration" in Seconds, "Time of one request to the object store, by purpose";
+    tier_segments_uploaded: Family<TopicLabel, Counter> = Family::default(),
+        "tier_segments_uploaded", "Segments stored and committed, by topic";
+    tier_raw_bytes_uploaded: Family<TopicLabel, Counter> = Family::default(),
+        "tier_uploaded_raw" in Bytes, "Log bytes stored and committed, by topic";
+    tier_stored_bytes_uploaded: Family<TopicLabel, Counter> = Family::default(),
+        "tier_uploaded_stored" in Bytes, "Object bytes stored and committed, by topic";
+    tier_bytes: Family<TopicLabel, Gauge> = Family::default(), "tier" in Bytes, "Object bytes in the tier, by topic";
+    tier_untiered_age: FloatGauge = FloatGauge::default(),
+        "tier_untiered_age" in Seconds, "Age of the oldest closed segment that is not tiered yet";
+    tier_upload_errors: Family<ReasonLabel, Counter> = Family::default(),
+        "tier_upload_errors", "Uploads that failed and will be tried again, by reason";
+    tier_corruptions: Counter = Counter::default(), "tier_corruptions", "Chunks or objects that failed their check";
+    tier_cache_hits: Family<CacheLabel, Counter> = Family::default(), "tier_cache_hits", "Chunks found in the cache";
+    tier_cache_misses: Counter = Counter::default(), "tier_cache_misses", "Chunks fetched from the store";
+    tier_cache_bytes: Family<CacheLabel, Gauge> = Family::default(), "tier_cache" in Bytes, "Bytes held by the cache";
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// The OpenMetrics text of every metric.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// Drops the series of a deleted topic.
+    pub fn forget_topic(&self, topic: &str) {
+        let label = TopicLabel { topic: topic.to_owned() };
+        for family in [
+            &self.topic_bytes_in,
+            &self.topic_bytes_out,
+            &self.topic_messages_in,
+            &self.tier_segments_uploaded,
+            &self.tier_raw_bytes_uploaded,
+            &self.tier_stored_bytes_uploaded,
+        ] {
+            family.remove(&label);
+        }
+        self.tier_bytes.remove(&label);
+        for purpose in ["upload", "manifest", "fetch", "retention", "verify", "sweep"] {
+            for direction in ["sent", "received"] {
+                self.store_bytes.remove(&StoreBytesLabels { topic: topic.to_owned(), purpose, direction });
+            }
+        }
+    }
+}
