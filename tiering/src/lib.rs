@@ -5,6 +5,7 @@
 //! `docs/FORMATS.md` and `docs/decisions/`.
 
 pub mod batches;
+pub mod cluster;
 pub mod codec_pool;
 pub mod entry;
 pub mod format;
@@ -13,6 +14,7 @@ pub mod manifest;
 pub mod object_key;
 mod planted;
 pub mod recovery;
+pub mod retention;
 pub mod scrub;
 pub mod store;
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Inner {
         if head.state == HeadState::Tombstone {
             return Err(ManifestError::TopicDeleted { of: self.config.of() });
         }
-        if head.token > active.token && !planted(Bug::NoTokenCompare) {
+        if head.token.outranks(&active.token) {
             return Err(ManifestError::Fenced { of: self.config.of(), by: head.token, mine: active.token });
         }
         if head.session != active.session && !planted(Bug::NoTokenCompare) && !planted(Bug::NoSessionCompare) {
@@ -248,14 +248,8 @@ impl Inner {
         ManifestError::Store { of: self.config.of(), source }
     }
 
-    /// Grows with the attempts, with a quarter of jitter.
     pub(crate) async fn back_off(&self, attempt: u32) {
-        let base = self.config.retry.backoff.saturating_mul(1 << attempt.min(6));
-        if base.is_zero() {
-            return tokio::task::yield_now().await;
-        }
-        let jitter = base.mul_f64(f64::from((self.ambient.uuid)().as_bytes()[15]) / 1024.0);
-        tokio::time::sleep(base + jitter).await;
+        super::session::back_off(&self.ambient, self.config.retry, attempt).await;
     }
 }
 

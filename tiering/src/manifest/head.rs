@@ -24,6 +24,7 @@ use super::page::{PAGE_REF_BYTES, PageRef, Totals};
 use super::wire::{ENTRY_BYTES, Malformed, Reader, Writer};
 use crate::entry::Entry;
 use crate::object_key::{ObjectName, TierPartition};
+use crate::planted::{Bug, planted};
 
 const MAGIC: &[u8; 4] = b"SLMH";
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -36,6 +37,19 @@ const TOPIC_NAME_BYTES_MAX: usize = 249;
 pub struct Token {
     pub owner_epoch: u64,
     pub leader_epoch: LeaderEpoch,
+}
+
+impl Token {
+    /// Whether a head under this token may not be written under `other` any more.
+    pub(crate) fn outranks(&self, other: &Token) -> bool {
+        if planted(Bug::NoTokenCompare) {
+            return false;
+        }
+        if planted(Bug::TokenWithoutOwner) {
+            return self.leader_epoch > other.leader_epoch;
+        }
+        self > other
+    }
 }
 
 impl std::fmt::Display for Token {

@@ -187,7 +187,7 @@ impl PartitionManifest {
                         return inner.activate(&mut state, active, head, etag, bytes, leadership).await;
                     }
                     inner.check_startable(&head)?;
-                    if head.token > token && !planted(Bug::NoTokenCompare) {
+                    if head.token.outranks(&token) {
                         *state = State::Fenced { by: head.token, mine: token };
                         return Ok(Started::Fenced { by: head.token });
                     }
@@ -244,8 +244,15 @@ impl PartitionManifest {
     /// A fresh name for a segment that begins at `base_offset`. Only an active session hands out names, so no segment is
     /// stored before its head is fenced; the sweeper leaves the name alone while the guard lives.
     pub async fn begin_upload(&self, base_offset: Offset) -> Result<PendingUpload, ManifestError> {
-        let leader_epoch = self.0.state.lock().await.active(&self.0)?.token.leader_epoch;
-        let uuid = (self.0.ambient.uuid)();
+        let leader_epoch = match self.0.state.lock().await.active(&self.0) {
+            Ok(active) => active.token.leader_epoch,
+            Err(_) if planted(Bug::UploadBeforeBump) => stratalog_types::LeaderEpoch::NONE,
+            Err(error) => return Err(error),
+        };
+        let mut uuid = (self.0.ambient.uuid)();
+        if planted(Bug::NameReuse) {
+            uuid = Uuid::from_u128(0xdead << 64 | base_offset.get().unsigned_abs() as u128);
+        }
         lock(&self.0.pending).insert(uuid);
         let name = ObjectName { base_offset, leader_epoch, uuid };
         Ok(PendingUpload { of: self.partition(), name, pending: Arc::clone(&self.0.pending) })
@@ -363,7 +370,15 @@ impl Inner {
 
     pub(crate) async fn advance(&self, state: &mut State, target: Offset) -> Result<Committed, ManifestError> {
         let (now_ms, limits) = ((self.ambient.wall_ms)(), &self.config.limits);
-        self.commit(state, |head, pages| plan::plan_log_start(head, target, now_ms, pages, limits)).await
+        let committed =
+            self.commit(state, |head, pages| plan::plan_log_start(head, target, now_ms, pages, limits)).await?;
+        if planted(Bug::PageDeletedAtOnce) {
+            let head = std::sync::Arc::clone(&state.active(self)?.head);
+            for mark in head.marks.iter().filter(|mark| mark.kind == super::head::MarkKind::Page) {
+                let _ = self.store.delete(&mark.key(self.config.of()), Purpose::Retention).await;
+            }
+        }
+        Ok(committed)
     }
 
     /// Page first, verified by reading it back, then the head that names it. A crash between leaves an orphan page.
@@ -426,4 +441,14 @@ impl Drop for PendingUpload {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Grows with the attempts, with jitter.
+pub(crate) async fn back_off(ambient: &Ambient, retry: Retry, attempt: u32) {
+    let base = retry.backoff.saturating_mul(1 << attempt.min(6));
+    if base.is_zero() {
+        return tokio::task::yield_now().await;
+    }
+    let [jitter, ..] = *(ambient.uuid)().as_bytes();
+    tokio::time::sleep(base + base.mul_f64(f64::from(jitter) / 1024.0)).await;
 }
