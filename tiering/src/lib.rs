@@ -5,14 +5,18 @@
 //! `docs/FORMATS.md` and `docs/decisions/`.
 
 pub mod batches;
+pub mod cache;
 pub mod cluster;
 pub mod codec_pool;
 pub mod entry;
+#[cfg(test)]
+mod fixtures;
 pub mod format;
 pub mod gc;
 pub mod manifest;
 pub mod object_key;
 mod planted;
+pub mod reader;
 pub mod recovery;
 pub mod retention;
 pub mod scrub;
