@@ -6,6 +6,7 @@
 #[path = "../platform/sendfile.rs"]
 mod platform;
 
+pub mod client;
 mod connection;
 mod frame;
 mod request;
