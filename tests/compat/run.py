@@ -20,7 +20,7 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("real_records",)
+SUITES = ("bad_input", "apache_tools", "real_records")
 
 
 def sizes(text: str) -> list[int]:
