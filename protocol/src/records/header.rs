@@ -202,9 +202,14 @@ impl BatchHeader {
         (last % (i64::from(i32::MAX) + 1)) as i32
     }
 
-    /// Whether the CRC-32C over `batch[21..]` is the header's. `batch` is the whole batch.
+    /// Whether the CRC-32C of `batch` is the header's. `batch` is the whole batch.
     pub fn crc_matches(&self, batch: &[u8]) -> bool {
-        batch.get(CRC_COVERS_FROM..self.batch_bytes()).is_some_and(|covered| crc32c::crc32c(covered) == self.crc)
+        self.crc_of(batch) == Some(self.crc)
+    }
+
+    /// The CRC-32C over what it covers; `None` when `batch` is not the whole batch.
+    pub fn crc_of(&self, batch: &[u8]) -> Option<u32> {
+        batch.get(CRC_COVERS_FROM..self.batch_bytes()).map(crc32c::crc32c)
     }
 }
 

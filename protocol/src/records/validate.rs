@@ -150,19 +150,21 @@ pub enum TimestampReason {
 pub fn validate_produce(bytes: &[u8], rules: &ValidationRules) -> Result<ValidatedBatch, BatchError> {
     let batch = Batch::at_start(bytes).map_err(|error| refuse_header(error, bytes.len()))?;
     let header = batch.header;
-    if batch.bytes.len() < bytes.len() {
-        return Err(invalid(InvalidReason::MoreThanOneBatch { bytes: bytes.len() - batch.bytes.len() }));
-    }
     check_codec(header.attributes.codec(), rules)?;
     if header.base_offset != 0 {
         return Err(invalid(InvalidReason::BaseOffset(header.base_offset)));
     }
-    if bytes.len() > rules.batch_bytes_max {
-        return Err(BatchError::TooLarge { what: "a batch", bytes: bytes.len(), bytes_max: rules.batch_bytes_max });
+    if batch.bytes.len() > rules.batch_bytes_max {
+        let bytes = batch.bytes.len();
+        return Err(BatchError::TooLarge { what: "a batch", bytes, bytes_max: rules.batch_bytes_max });
     }
-    if !batch.crc_matches() {
-        let computed = crc32c::crc32c(bytes.get(21..).unwrap_or_default());
+    let computed = header.crc_of(batch.bytes).unwrap_or_default();
+    if computed != header.crc {
         return Err(BatchError::Corrupt(Corruption::Crc { stored: header.crc, computed }));
+    }
+    // After the CRC: a damaged length field is no second batch.
+    if batch.bytes.len() < bytes.len() {
+        return Err(invalid(InvalidReason::MoreThanOneBatch { bytes: bytes.len() - batch.bytes.len() }));
     }
     check_header(&header)?;
 
