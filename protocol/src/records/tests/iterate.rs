@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn iteration_stops_at_a_batch_cut_short() {
-    let one = batch_of(CodecId::LZ4, &["a"]);
+    let one = batch_of(CodecId::NONE, &["a", &"long ".repeat(70)]);
     for cut in 1..one.len() {
         let mut bytes = [one.clone(), one.clone()].concat();
         bytes.extend_from_slice(&one[..one.len() - cut]);

@@ -6,6 +6,7 @@ mod hostile;
 mod iterate;
 mod oracle;
 mod validate;
+mod varint;
 mod verdicts;
 
 use super::*;
