@@ -12,7 +12,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
+use stratalog_protocol::records::{
+    BATCH_HEADER_BYTES, Batch, BatchHeader, BatchIter, EndTransactionMarker, TimestampType,
+};
 use stratalog_types::{LeaderEpoch, Offset};
 
 use super::error::{AppendError, Error};
@@ -20,6 +22,7 @@ use super::names;
 use super::partition_log::Log;
 use super::producers::{BatchNote, Origin, Producers, Verdict, encode_snapshot};
 use super::segment::Segment;
+use super::transactions::{self, AbortedTransaction};
 use crate::platform::disk::DiskFile;
 use crate::platform::{lock, write_lock};
 
@@ -62,18 +65,38 @@ impl Log {
         if batch.len() != header.batch_bytes() || header.last_offset_delta < 0 {
             return Err(AppendError::InvalidBatch("its length or offset delta contradicts its header"));
         }
+        let marker = marker_of(batch, &header);
         let mut appender = lock(&self.append);
         self.check_open(&appender)?;
-        if let Verdict::Duplicate(note) = appender.producers.check(&header, origin)? {
+        if let Some(marker) = marker {
+            appender.producers.check_marker(&header, marker, origin)?;
+        } else if let Verdict::Duplicate(note) = appender.producers.check(&header, origin)? {
             return Ok(self.duplicate(note, &header));
         }
         let mut placed = header;
         placed.base_offset = self.log_end_offset().0;
         placed.partition_leader_epoch = leader_epoch.0;
-        self.place(&mut appender, batch, &placed)?;
-        appender.producers.note(&placed);
+        self.place(&mut appender, batch, &placed, marker)?;
         self.publish(&appender, &placed);
         Ok(self.appended(&placed))
+    }
+
+    /// Appends what a leader's log has, with its offsets and epochs. Answers the new log end. On an error the batches
+    /// before the one at fault are in the log.
+    pub fn append_replicated(&self, batches: &[u8]) -> Result<Offset, AppendError> {
+        let mut appender = lock(&self.append);
+        self.check_open(&appender)?;
+        for batch in BatchIter::new(batches) {
+            let batch = batch.map_err(|_| AppendError::InvalidBatch("its header does not decode"))?;
+            let (got, log_end_offset) = (Offset(batch.header.base_offset), self.log_end_offset());
+            if got < log_end_offset {
+                return Err(AppendError::UnexpectedOffset { log_end_offset, got });
+            }
+            let marker = marker_of(batch.bytes, &batch.header);
+            self.place(&mut appender, batch.bytes, &batch.header, marker)?;
+            self.publish(&appender, &batch.header);
+        }
+        Ok(self.log_end_offset())
     }
 
     fn check_open(&self, appender: &Appender) -> Result<(), AppendError> {
@@ -87,7 +110,13 @@ impl Log {
     }
 
     /// Writes a batch whose header is final, behind the end.
-    fn place(&self, appender: &mut Appender, batch: &[u8], placed: &BatchHeader) -> Result<(), AppendError> {
+    fn place(
+        &self,
+        appender: &mut Appender,
+        batch: &[u8],
+        placed: &BatchHeader,
+        marker: Option<EndTransactionMarker>,
+    ) -> Result<(), AppendError> {
         let batch_bytes = batch.len() as u64;
         self.roll_if_due(appender, batch_bytes, placed)?;
         if placed.partition_leader_epoch > self.leader_epoch().0 {
@@ -98,13 +127,30 @@ impl Log {
         placed.encode(&mut head);
         let rest = batch.get(BATCH_HEADER_BYTES..).unwrap_or_default();
         let position = appender.size_bytes;
-        if let Err(e) = appender.file.write_pair_at(&head, rest, position) {
+        let aborted = marker.and_then(|marker| appender.producers.aborted_by(placed, marker));
+        let written = appender.file.write_pair_at(&head, rest, position).and_then(|()| match aborted {
+            Some(aborted) => self.note_aborted(&appender.active, &aborted),
+            None => Ok(()),
+        });
+        if let Err(e) = written {
             if let Err(e) = appender.file.truncate(position) {
                 self.dir.health.take_offline(format!("cannot undo a failed write to {}: {e}", self.path.display()));
             }
             return Err(self.write_failed(Error::io("write", &self.path)(e)));
         }
+        match marker {
+            Some(marker) => appender.producers.note_marker(placed, marker),
+            None => appender.producers.note(placed),
+        }
         self.index(appender, placed, position, batch_bytes).map_err(|e| self.write_failed(e))
+    }
+
+    fn note_aborted(&self, active: &Segment, aborted: &AbortedTransaction) -> io::Result<()> {
+        let path = active.path(names::TXN_INDEX_SUFFIX);
+        let (file, created) = transactions::append(&self.dir.disk, &path, aborted)?;
+        active.has_aborted();
+        self.sync.also(file, created);
+        Ok(())
     }
 
     /// Publishes the batch to readers of its segment. A failure to write index entries out leaves them in memory.
@@ -136,10 +182,11 @@ impl Log {
     }
 
     fn publish(&self, appender: &Appender, placed: &BatchHeader) {
-        self.first_undecided.store(appender.producers.first_undecided_offset().unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
         let end = Offset(placed.next_offset());
         self.log_end.advance(end);
-        if self.sync.written(end, self.config().flush_messages) {
+        let bytes = placed.batch_bytes() as u64;
+        if self.sync.written(end, bytes, self.config().flush_messages, || self.dir.clock.now_ms()) {
             self.dir.syncer.enqueue(&self.sync);
         }
     }
@@ -221,7 +268,7 @@ impl Log {
 
     fn roll_locked(&self, appender: &mut Appender) -> Result<(), Error> {
         let base_offset = self.log_end_offset().0;
-        appender.active.seal_indexes().map_err(Error::io("write the indexes of", &self.path))?;
+        let indexes = appender.active.seal_indexes().map_err(Error::io("write the indexes of", &self.path))?;
         self.write_snapshot(&appender.producers, base_offset)?;
         let (segment, file) = Segment::create(&self.dir.files, &self.path, base_offset)
             .map_err(Error::io("create a segment in", &self.path))?;
@@ -235,7 +282,7 @@ impl Log {
         appender.first_timestamp = None;
         appender.created_ms = self.dir.clock.now_ms();
         appender.jitter_ms = jitter_ms(self.config().segment_jitter_ms, base_offset, &self.path);
-        self.sync.rolled(file);
+        self.sync.rolled(file, indexes);
         self.flush();
         Ok(())
     }
@@ -286,6 +333,16 @@ impl Log {
         self.log_end.close();
         Ok(())
     }
+}
+
+/// The end marker that a control batch is.
+pub(super) fn marker_of(batch: &[u8], header: &BatchHeader) -> Option<EndTransactionMarker> {
+    if !header.attributes.is_control_batch() || !header.has_producer_id() {
+        return None;
+    }
+    let records = Batch::at_start(batch).ok()?.records(batch.len()).ok()?;
+    let record = records.iter().next()?.ok()?;
+    EndTransactionMarker::of_record(&record)
 }
 
 /// A stable spread of roll times: no randomness that a test would have to inject.

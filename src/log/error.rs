@@ -29,6 +29,10 @@ pub enum Error {
     AlreadyExists { path: PathBuf },
     #[error("the log in {path} has topic id {found}, not {wanted}")]
     WrongTopicId { path: PathBuf, found: String, wanted: String },
+    #[error("cannot read {path}")]
+    Unreadable { path: PathBuf, source: ReadError },
+    #[error("log start {offset} is past the log end {log_end_offset}")]
+    StartPastEnd { offset: Offset, log_end_offset: Offset },
     #[error("the log is closed")]
     Closed,
 }
@@ -83,6 +87,8 @@ pub enum ReadError {
     Corrupt { path: PathBuf, position: u64, what: String },
     #[error("cannot read {path}")]
     Io { path: PathBuf, source: io::Error },
+    #[error("cannot list {path}: {what}")]
+    Unavailable { path: PathBuf, what: String },
     #[error("the log is closed")]
     Closed,
 }

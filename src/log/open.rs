@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, RwLock};
 
 use stratalog_types::{Offset, TopicId, TopicPartition};
@@ -14,7 +14,7 @@ use super::append::{Appender, jitter_ms};
 use super::checkpoint;
 use super::config::LogConfig;
 use super::dir::LogDir;
-use super::epochs::LeaderEpochs;
+use super::epochs::{EpochStart, LeaderEpochs};
 use super::error::Error;
 use super::names;
 use super::partition_log::Log;
@@ -69,47 +69,62 @@ impl Log {
         config: LogConfig,
         path: PathBuf,
     ) -> Result<Arc<Log>, Error> {
-        let recovered = recovery::recover(dir, &path, &topic_partition, &config)?;
-        let Recovered { mut segments, log_start_offset, log_end_offset, producers, epochs, .. } = recovered;
-        let (active, file) = match segments.last_key_value() {
-            Some((_, last)) => {
-                let file = last.file().map_err(Error::io("open the active segment of", &path))?;
-                last.pin(file.clone());
-                (Arc::clone(last), file)
-            }
-            None => first_segment(dir, &path, log_end_offset, &mut segments)?,
-        };
-        let appender = Appender {
-            size_bytes: active.size_bytes(),
-            producers,
-            bytes_since_index_entry: recovered.bytes_since_index_entry,
-            first_timestamp: recovered.first_timestamp,
-            created_ms: dir.clock.now_ms(),
-            jitter_ms: jitter_ms(config.segment_jitter_ms, active.base_offset, &path),
-            closed: None,
-            file: file.clone(),
-            active,
-        };
-        let first_undecided = appender.producers.first_undecided_offset().unwrap_or(i64::MAX);
+        let recovered = recovery::recover(dir, &path, &topic_partition, &config, !dir.was_clean())?;
+        let (unclean, cut_bytes) = (recovered.unclean, recovered.cut_bytes);
+        let log_start_offset = recovered.log_start_offset;
+        let Opened { appender, segments, epochs, log_end_offset } = assemble(dir, &path, &config, recovered)?;
         let log = Arc::new(Log {
             dir: Arc::clone(dir),
-            sync: LogSync::new(&path, file, log_end_offset),
+            sync: LogSync::new(&path, appender.file.clone(), log_end_offset),
             path,
             topic_partition,
             topic_id,
             config: RwLock::new(Arc::new(config)),
             segments: RwLock::new(segments),
-            append: Mutex::new(appender),
             epochs: RwLock::new(LeaderEpochs::new(epochs)),
             log_start: AtomicI64::new(log_start_offset.0),
             log_end: Watermark::new(log_end_offset),
-            first_undecided: AtomicI64::new(first_undecided),
-            unclean: recovered.unclean,
-            cut_bytes: recovered.cut_bytes,
+            all_stable: AtomicBool::new(appender.producers.all_stable()),
+            append: Mutex::new(appender),
+            unclean,
+            cut_bytes,
         });
         dir.register(&log);
         Ok(log)
     }
+}
+
+/// The parts of a log that a truncation replaces.
+pub struct Opened {
+    pub appender: Appender,
+    pub segments: BTreeMap<i64, Arc<Segment>>,
+    pub epochs: Vec<EpochStart>,
+    pub log_end_offset: Offset,
+}
+
+/// Makes the last segment the active one, or creates it.
+pub fn assemble(dir: &LogDir, path: &Path, config: &LogConfig, recovered: Recovered) -> Result<Opened, Error> {
+    let Recovered { mut segments, log_end_offset, producers, epochs, .. } = recovered;
+    let (active, file) = match segments.last_key_value() {
+        Some((_, last)) => {
+            let file = last.file().map_err(Error::io("open the active segment of", path))?;
+            last.pin(file.clone());
+            (Arc::clone(last), file)
+        }
+        None => first_segment(dir, path, log_end_offset, &mut segments)?,
+    };
+    let appender = Appender {
+        size_bytes: active.size_bytes(),
+        producers,
+        bytes_since_index_entry: recovered.bytes_since_index_entry,
+        first_timestamp: recovered.first_timestamp,
+        created_ms: dir.clock.now_ms(),
+        jitter_ms: jitter_ms(config.segment_jitter_ms, active.base_offset, path),
+        closed: None,
+        file,
+        active,
+    };
+    Ok(Opened { appender, segments, epochs, log_end_offset })
 }
 
 fn first_segment(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -36,8 +36,8 @@ pub struct Log {
     pub(super) log_start: AtomicI64,
     pub(super) log_end: Watermark,
     pub(super) sync: Arc<LogSync>,
-    /// First offset of the oldest open transaction, `i64::MAX` without one.
-    pub(super) first_undecided: AtomicI64,
+    /// No transaction is open or ended lately: what most fetches ask.
+    pub(super) all_stable: AtomicBool,
     pub(super) unclean: bool,
     pub(super) cut_bytes: u64,
 }
@@ -166,12 +166,16 @@ impl Log {
         segments.iter().take(closed).map(|segment| describe(segment)).collect()
     }
 
-    /// The first offset of the oldest open transaction.
-    pub fn first_undecided_offset(&self) -> Option<Offset> {
-        match self.first_undecided.load(Ordering::SeqCst) {
-            i64::MAX => None,
-            first => Some(Offset(first)),
+    /// The first offset of the oldest transaction that is open, or whose marker is not below `high_watermark`; the last
+    /// stable offset is this or the high watermark.
+    pub fn first_unstable_offset(&self, high_watermark: Offset) -> Option<Offset> {
+        if self.all_stable.load(Ordering::SeqCst) {
+            return None;
         }
+        let mut appender = lock(&self.append);
+        let first = appender.producers.first_unstable_offset(high_watermark.0);
+        self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
+        first.map(Offset)
     }
 
     /// What is remembered of producers, for DescribeProducers.
@@ -191,6 +195,10 @@ impl Log {
         if offset <= self.log_start_offset() {
             return Ok(());
         }
+        let log_end_offset = self.log_end_offset();
+        if offset > log_end_offset {
+            return Err(Error::StartPastEnd { offset, log_end_offset });
+        }
         self.dir.write_log_start(&self.topic_partition, offset)?;
         self.log_start.store(offset.0, Ordering::SeqCst);
         let mut epochs = write_lock(&self.epochs);
@@ -206,6 +214,13 @@ impl Log {
     pub fn flush(&self) {
         if self.sync.want_all() {
             self.dir.syncer.enqueue(&self.sync);
+        }
+    }
+
+    pub(super) fn flush_if_overdue(&self, now_ms: i64) {
+        let flush_ms = self.config().flush_ms;
+        if flush_ms < i64::MAX && self.sync.is_overdue(now_ms, flush_ms) {
+            self.flush();
         }
     }
 

@@ -23,9 +23,11 @@ use super::dir::LogDir;
 use super::epochs::{EpochStart, LeaderEpochs};
 use super::error::Error;
 use super::names;
-use super::producers::{Producers, decode_snapshot};
+use super::producers::Producers;
+use super::replay::replay;
 use super::scan::{HeaderScan, ScanError};
 use super::segment::{Indexes, Segment};
+use super::transactions;
 use crate::platform::disk::{Disk, DiskFile};
 
 const READ_BYTES: usize = 256 << 10;
@@ -57,7 +59,14 @@ pub fn list(path: &Path) -> Result<Vec<(i64, String)>, Error> {
     Ok(files)
 }
 
-pub fn recover(dir: &LogDir, path: &Path, partition: &TopicPartition, config: &LogConfig) -> Result<Recovered, Error> {
+/// `unclean`: nothing above the recovery point is believed.
+pub fn recover(
+    dir: &LogDir,
+    path: &Path,
+    partition: &TopicPartition,
+    config: &LogConfig,
+    unclean: bool,
+) -> Result<Recovered, Error> {
     let files = list(path)?;
     let bases: Vec<i64> =
         files.iter().filter(|(_, suffix)| suffix == names::LOG_SUFFIX).map(|(base, _)| *base).collect();
@@ -76,8 +85,9 @@ pub fn recover(dir: &LogDir, path: &Path, partition: &TopicPartition, config: &L
         first_timestamp: None,
         cut_bytes: 0,
         scanned: Vec::new(),
+        first_rebuilt: None,
     };
-    let unclean = !dir.was_clean() && !bases.is_empty();
+    let unclean = unclean && !bases.is_empty();
     recovery.load_segments(&bases, unclean)?;
     recovery.finish(log_start_offset, unclean, &files)
 }
@@ -110,6 +120,7 @@ struct Recovery<'a> {
     cut_bytes: u64,
     /// Files that were read in full, to be synced.
     scanned: Vec<DiskFile>,
+    first_rebuilt: Option<i64>,
 }
 
 impl Recovery<'_> {
@@ -233,6 +244,7 @@ impl Recovery<'_> {
         self.bytes_since_index_entry = scan.bytes_since_index_entry;
         self.first_timestamp = scan.first_timestamp;
         self.scanned.push(log);
+        self.first_rebuilt.get_or_insert(base);
         Ok(whole)
     }
 
@@ -302,55 +314,30 @@ impl Recovery<'_> {
         })
     }
 
-    /// The newest snapshot that reads, and the batches behind it. Snapshots of a future that was cut go.
+    /// Producers as of the log end, and the transaction indexes of segments that were read in full. Snapshots of a
+    /// future that was cut go, and damaged ones.
     fn load_producers(&self, files: &[(i64, String)]) -> Result<Producers, Error> {
         let mut snapshots: Vec<i64> =
             files.iter().filter(|(_, suffix)| suffix == names::SNAPSHOT_SUFFIX).map(|(offset, _)| *offset).collect();
-        let mut producers = Producers::default();
-        let mut from = self.segments.keys().next().copied().unwrap_or(self.end);
-        while let Some(offset) = snapshots.pop() {
+        let kept = snapshots.partition_point(|offset| *offset <= self.end);
+        let mut unwanted = snapshots.split_off(kept);
+        let snapshot_max = self.first_rebuilt.unwrap_or(self.end);
+        let replayed = replay(self.path, &self.segments, &snapshots, snapshot_max, self.end);
+        let replayed = replayed.map_err(|source| Error::Unreadable { path: self.path.to_owned(), source })?;
+        unwanted.extend(&replayed.damaged_snapshots);
+        for offset in unwanted {
             let path = names::offset_file(self.path, offset, names::SNAPSHOT_SUFFIX);
-            if offset > self.end {
-                self.dir.disk.unlink(&path).map_err(Error::io("remove", &path))?;
-                continue;
-            }
-            let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-            match decode_snapshot(&bytes) {
-                Ok(entries) => {
-                    producers = Producers::restore(entries);
-                    from = offset;
-                    break;
-                }
-                Err(e) => {
-                    tracing::warn!(path = %path.display(), error = %e, "producer snapshot is damaged; using an older one");
-                    self.dir.disk.unlink(&path).map_err(Error::io("remove", &path))?;
-                }
-            }
+            self.dir.disk.unlink(&path).map_err(Error::io("remove", &path))?;
         }
-        self.replay_producers(&mut producers, from)?;
-        Ok(producers)
-    }
-
-    fn replay_producers(&self, producers: &mut Producers, from: i64) -> Result<(), Error> {
-        let first = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
-        for (base, segment) in self.segments.range(first..) {
-            let (size_bytes, next_offset) = segment.end();
-            if next_offset <= from {
-                continue;
+        if let Some(first_rebuilt) = self.first_rebuilt {
+            for base in self.segments.range(first_rebuilt..).map(|(base, _)| *base) {
+                let path = names::offset_file(self.path, base, names::TXN_INDEX_SUFFIX);
+                let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
+                transactions::rewrite(&self.dir.disk, &path, aborted).map_err(Error::io("write", &path))?;
             }
-            let log = segment.file().map_err(self.io(*base))?;
-            let mut scan = HeaderScan::new(log.file(), 0, size_bytes);
-            loop {
-                match scan.next() {
-                    Ok(Some(at)) if at.header.base_offset < from => {}
-                    Ok(Some(at)) => producers.note(&at.header),
-                    Ok(None) => break,
-                    Err(ScanError::Io(e)) => return Err(self.io(*base)(e)),
-                    Err(ScanError::Bad { position, what }) => return Err(self.corrupt(*base, position, what)),
-                }
-            }
+            self.dir.disk.sync_directory(self.path).map_err(Error::io("sync directory", self.path))?;
         }
-        Ok(())
+        Ok(replayed.producers)
     }
 
     fn write_indexes(&self, base: i64, indexes: &mut Indexes) -> Result<(), Error> {
@@ -359,9 +346,9 @@ impl Recovery<'_> {
             self.dir.disk.create(&path).map_err(Error::io("write", &path))
         };
         let offsets = write(names::OFFSET_INDEX_SUFFIX)?;
-        indexes.offsets.flush(&offsets).map_err(self.io(base))?;
+        indexes.offsets.flush(&offsets).and_then(|()| offsets.sync()).map_err(self.io(base))?;
         let times = write(names::TIME_INDEX_SUFFIX)?;
-        indexes.times.flush(&times).map_err(self.io(base))
+        indexes.times.flush(&times).and_then(|()| times.sync()).map_err(self.io(base))
     }
 
     fn open_log_file(&self, base: i64) -> Result<DiskFile, Error> {

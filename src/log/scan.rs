@@ -36,6 +36,12 @@ pub enum ScanError {
     },
 }
 
+impl From<io::Error> for ScanError {
+    fn from(error: io::Error) -> ScanError {
+        ScanError::Io(error)
+    }
+}
+
 /// The headers from `position` up to `end`, which the log published as a batch boundary.
 pub struct HeaderScan<'f> {
     file: &'f File,
@@ -51,10 +57,6 @@ impl<'f> HeaderScan<'f> {
     pub fn new(file: &'f File, position: u64, end: u64) -> HeaderScan<'f> {
         let window = Box::new([0; WINDOW_BYTES]);
         HeaderScan { file, position, end, window, window_start: 0, window_bytes: 0, next_offset_min: i64::MIN }
-    }
-
-    pub fn position(&self) -> u64 {
-        self.position
     }
 
     /// The next batch; `None` at the end.

@@ -24,6 +24,9 @@ use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::lock;
 use crate::watermark::Watermark;
 
+/// Unsynced bytes of a log after which a sync starts although nobody waits for it: so dirty pages stay bounded, and a
+/// sync that somebody waits for stays short.
+const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 /// A thread above the minimum leaves after so long without work.
 const IDLE_THREAD_LEAVES_AFTER: Duration = Duration::from_secs(10);
 
@@ -70,6 +73,7 @@ pub struct LogSync {
     flushed: Watermark,
     directory: PathBuf,
     unsynced: Mutex<Unsynced>,
+    round_ended: Condvar,
 }
 
 struct Unsynced {
@@ -78,19 +82,34 @@ struct Unsynced {
     /// Everything before it is to be synced.
     wanted: Offset,
     active: DiskFile,
-    rolled: Vec<DiskFile>,
+    /// Files beside the active one that the next round syncs: of rolled segments, and transaction indexes.
+    others: Vec<DiskFile>,
     directory_changed: bool,
     phase: Phase,
+    bytes: u64,
+    dirty_since_ms: Option<i64>,
+    /// No round may begin: its target would be past the new end.
+    truncating: bool,
 }
 
 impl LogSync {
     pub fn new(directory: &Path, active: DiskFile, end: Offset) -> Arc<LogSync> {
-        let unsynced =
-            Unsynced { end, wanted: end, active, rolled: Vec::new(), directory_changed: false, phase: Phase::Idle };
+        let unsynced = Unsynced {
+            end,
+            wanted: end,
+            active,
+            others: Vec::new(),
+            directory_changed: false,
+            phase: Phase::Idle,
+            bytes: 0,
+            dirty_since_ms: None,
+            truncating: false,
+        };
         Arc::new(LogSync {
             flushed: Watermark::new(end),
             directory: directory.to_owned(),
             unsynced: Mutex::new(unsynced),
+            round_ended: Condvar::new(),
         })
     }
 
@@ -98,53 +117,89 @@ impl LogSync {
         &self.flushed
     }
 
-    /// Bytes up to `end` were written to the active file. Answers whether a sync of them is now to be queued.
-    pub fn written(&self, end: Offset, flush_messages: i64) -> bool {
+    /// `bytes` up to `end` were written to the active file. Answers whether a sync of them is now to be queued: because
+    /// acknowledgements wait for it, or because so much is dirty that a later sync would take long.
+    pub fn written(&self, end: Offset, bytes: u64, flush_messages: i64, now_ms: impl FnOnce() -> i64) -> bool {
         let mut unsynced = lock(&self.unsynced);
         unsynced.end = end;
-        if end - self.flushed.get() < flush_messages {
+        unsynced.bytes += bytes;
+        if end - self.flushed.get() < flush_messages && unsynced.bytes < UNSYNCED_BYTES_MAX {
+            if unsynced.dirty_since_ms.is_none() {
+                unsynced.dirty_since_ms = Some(now_ms());
+            }
             return false;
         }
         unsynced.want(end)
     }
 
-    /// The active file is another one now; the one before may have unsynced bytes.
-    pub fn rolled(&self, active: DiskFile) {
+    /// A file beside the active one has changed; `created`: it is new.
+    pub fn also(&self, file: DiskFile, created: bool) {
+        let mut unsynced = lock(&self.unsynced);
+        unsynced.others.push(file);
+        unsynced.directory_changed |= created;
+    }
+
+    /// The active file is another one now; the one before may have unsynced bytes, and its indexes have.
+    pub fn rolled(&self, active: DiskFile, indexes: [DiskFile; 2]) {
         let mut unsynced = lock(&self.unsynced);
         let before = std::mem::replace(&mut unsynced.active, active);
-        unsynced.rolled.push(before);
+        unsynced.others.push(before);
+        unsynced.others.extend(indexes);
         unsynced.directory_changed = true;
     }
 
-    /// The log was cut back to `end`, in this file.
+    /// The log is about to be cut back to `end`: waits for the round that runs, and lets no other begin.
+    pub fn truncate(&self, end: Offset) {
+        let mut unsynced = lock(&self.unsynced);
+        unsynced.truncating = true;
+        while unsynced.phase == Phase::Running {
+            unsynced = self.round_ended.wait(unsynced).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.flushed.reset(self.flushed.get().min(end));
+    }
+
+    /// The log was cut back to `end`, in this file, and all of it is synced.
     pub fn truncated(&self, active: DiskFile, end: Offset) {
         let mut unsynced = lock(&self.unsynced);
+        unsynced.truncating = false;
         unsynced.active = active;
+        unsynced.others.clear();
         unsynced.end = end;
-        unsynced.wanted = unsynced.wanted.min(end);
-        unsynced.directory_changed = true;
+        unsynced.wanted = end;
+        self.flushed.reset(end);
+    }
+
+    /// Whether something has been unsynced for `flush_ms`.
+    pub fn is_overdue(&self, now_ms: i64, flush_ms: i64) -> bool {
+        lock(&self.unsynced).dirty_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= flush_ms)
     }
 
     /// Asks for a sync of all that was written. Answers whether it is to be queued.
     pub fn want_all(&self) -> bool {
         let mut unsynced = lock(&self.unsynced);
         let end = unsynced.end;
-        if self.flushed.get() >= end && !unsynced.directory_changed && unsynced.rolled.is_empty() {
+        if self.flushed.get() >= end && !unsynced.directory_changed && unsynced.others.is_empty() {
             return false;
         }
         unsynced.want(end)
     }
 
-    fn round(&self, disk: &Disk) -> Result<(), (PathBuf, std::io::Error)> {
-        let (target, active, rolled, directory_changed) = {
+    /// Answers the bytes that became durable.
+    fn round(&self, disk: &Disk) -> Result<u64, (PathBuf, std::io::Error)> {
+        let (target, active, others, directory_changed, bytes) = {
             let mut unsynced = lock(&self.unsynced);
+            if unsynced.truncating {
+                return Ok(0);
+            }
             unsynced.phase = Phase::Running;
-            let rolled = std::mem::take(&mut unsynced.rolled);
+            unsynced.dirty_since_ms = None;
+            let others = std::mem::take(&mut unsynced.others);
             let directory_changed = std::mem::take(&mut unsynced.directory_changed);
-            (unsynced.end, unsynced.active.clone(), rolled, directory_changed)
+            let bytes = std::mem::take(&mut unsynced.bytes);
+            (unsynced.end, unsynced.active.clone(), others, directory_changed, bytes)
         };
         let failed = |e| (self.directory.clone(), e);
-        for file in &rolled {
+        for file in &others {
             file.sync().map_err(failed)?;
         }
         active.sync().map_err(failed)?;
@@ -152,15 +207,16 @@ impl LogSync {
             disk.sync_directory(&self.directory).map_err(failed)?;
         }
         self.flushed.advance(target);
-        Ok(())
+        Ok(bytes)
     }
 
     /// After a round: whether another one is wanted.
     fn again(&self) -> bool {
         let mut unsynced = lock(&self.unsynced);
         unsynced.phase = Phase::Idle;
+        self.round_ended.notify_all();
         let wanted = unsynced.wanted;
-        wanted > self.flushed.get() && unsynced.want(wanted)
+        !unsynced.truncating && wanted > self.flushed.get() && unsynced.want(wanted)
     }
 }
 
@@ -187,7 +243,7 @@ struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
     threads_min: usize,
-    rounds: AtomicU64,
+    synced_bytes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -208,7 +264,7 @@ impl Syncer {
             queue: Mutex::new(Queue::default()),
             work: Condvar::new(),
             threads_min: threads_min.min(threads_max),
-            rounds: AtomicU64::new(0),
+            synced_bytes: AtomicU64::new(0),
         };
         Syncer { shared: Arc::new(shared), threads_max }
     }
@@ -260,9 +316,9 @@ impl Syncer {
         self.shared.sync(log);
     }
 
-    /// Rounds so far.
-    pub fn rounds(&self) -> u64 {
-        self.shared.rounds.load(Ordering::Relaxed)
+    /// Bytes that became durable so far.
+    pub fn synced_bytes(&self) -> u64 {
+        self.shared.synced_bytes.load(Ordering::Relaxed)
     }
 
     /// Ends the threads; what is queued stays unsynced.
@@ -319,15 +375,17 @@ impl Shared {
         if log.flushed.is_closed() {
             return;
         }
-        self.rounds.fetch_add(1, Ordering::Relaxed);
-        if let Err((directory, e)) = log.round(&self.disk) {
+        match log.round(&self.disk) {
+            Ok(bytes) => {
+                self.synced_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
             // Deleted while the round ran: its directory has another name now.
-            if log.flushed.is_closed() {
+            Err(_) if log.flushed.is_closed() => return,
+            Err((directory, e)) => {
+                log.flushed.close();
+                self.health.take_offline(format!("sync of {} failed: {e}", directory.display()));
                 return;
             }
-            log.flushed.close();
-            self.health.take_offline(format!("sync of {} failed: {e}", directory.display()));
-            return;
         }
         if log.again() {
             let mut queue = lock(&self.queue);

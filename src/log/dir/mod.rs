@@ -10,6 +10,7 @@
 mod lock_file;
 mod meta;
 mod removal;
+mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use stratalog_types::{Offset, TopicId, TopicPartition};
 
 use self::lock_file::DirectoryLock;
 use self::meta::Meta;
+use self::upkeep::Upkeep;
 use super::Log;
 use super::checkpoint::{self, OffsetsByPartition};
 use super::error::Error;
@@ -84,6 +86,7 @@ pub struct LogDir {
     recovery_points: Mutex<OffsetsByPartition>,
     log_starts: Mutex<OffsetsByPartition>,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
+    upkeep: Upkeep,
     _lock: DirectoryLock,
 }
 
@@ -106,7 +109,7 @@ impl LogDir {
         removal::finish(&disk, &path)?;
         let health = Arc::new(Health::default());
         let syncer = Syncer::new(disk.clone(), Arc::clone(&health), options.sync_threads_min, options.sync_threads_max);
-        Ok(Arc::new(LogDir {
+        let dir = Arc::new(LogDir {
             path,
             meta,
             clock: options.clock,
@@ -118,8 +121,13 @@ impl LogDir {
             recovery_points: Mutex::new(recovery_points),
             log_starts: Mutex::new(log_starts),
             open: Mutex::new(HashMap::new()),
+            upkeep: Upkeep::none(),
             _lock: lock,
-        }))
+        });
+        if options.sync_threads_max > 0 {
+            dir.upkeep.start(Arc::downgrade(&dir)).map_err(Error::io("start the upkeep thread of", &dir.path))?;
+        }
+        Ok(dir)
     }
 
     pub fn path(&self) -> &Path {
@@ -206,6 +214,24 @@ impl LogDir {
         checkpoint::write_offsets(&self.disk, &self.path.join(names::RECOVERY_POINTS), &points)
     }
 
+    /// Starts syncs that `flush.ms` asks for.
+    fn flush_overdue(&self) {
+        let now_ms = self.clock.now_ms();
+        for log in self.open_logs() {
+            log.flush_if_overdue(now_ms);
+        }
+    }
+
+    /// Durable when this returns: records from `offset` on may be gone after the next crash.
+    pub(super) fn lower_recovery_point(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
+        let mut points = lock(&self.recovery_points);
+        if points.get(partition).is_none_or(|point| *point <= offset) {
+            return Ok(());
+        }
+        points.insert(partition.clone(), offset);
+        checkpoint::write_offsets(&self.disk, &self.path.join(names::RECOVERY_POINTS), &points)
+    }
+
     pub(super) fn recovery_point(&self, partition: &TopicPartition) -> Option<Offset> {
         lock(&self.recovery_points).get(partition).copied()
     }
@@ -252,6 +278,7 @@ impl LogDir {
     /// The clean stop: every log takes its last sync and writes its producer snapshot, the checkpoints follow, the
     /// clean mark is last. Logs take no appends afterwards.
     pub fn close(&self) -> Result<(), Error> {
+        self.upkeep.stop();
         self.syncer.stop();
         if let Some(reason) = self.offline() {
             return Err(Error::Offline { path: self.path.clone(), reason: reason.to_owned() });
@@ -268,6 +295,7 @@ impl LogDir {
 
 impl Drop for LogDir {
     fn drop(&mut self) {
+        self.upkeep.stop();
         self.syncer.stop();
     }
 }

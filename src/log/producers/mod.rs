@@ -7,10 +7,11 @@ mod snapshot;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use stratalog_protocol::records::BatchHeader;
+use stratalog_protocol::records::{BatchHeader, EndTransactionMarker};
 
 use super::error::AppendError;
-pub use snapshot::{SnapshotError, decode_snapshot, encode_snapshot};
+use super::transactions::AbortedTransaction;
+pub use snapshot::{decode_snapshot, encode_snapshot};
 
 /// Batches remembered of each producer: as many as a client may have in flight.
 const BATCHES_REMEMBERED: usize = 5;
@@ -21,8 +22,13 @@ const NO_EPOCH: i16 = -1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     Client,
-    /// A transaction or group coordinator: control records, internal topics.
+    /// A coordinator's own records, in internal topics.
     Coordinator,
+    /// A transaction's end marker. From transaction version 2 on (KIP-890, KIP-1228) its epoch must be newer than that
+    /// of the transaction.
+    EndTransaction {
+        epoch_must_rise: bool,
+    },
     /// The leader's log: offsets and epochs are given, and not questioned.
     Replication,
 }
@@ -66,31 +72,14 @@ impl ProducerState {
     }
 }
 
-/// The end of a transaction, as its control record says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndMarker {
-    pub committed: bool,
-    pub coordinator_epoch: i32,
-}
-
-/// A transaction that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CompletedTransaction {
-    pub producer_id: i64,
-    pub first_offset: i64,
-    /// The offset of the marker.
-    pub last_offset: i64,
-    pub aborted: bool,
-    /// The last stable offset just after: the first offset of the oldest transaction still open, or past the marker.
-    pub last_stable_offset: i64,
-}
-
 /// All producers of one log.
 #[derive(Debug, Clone, Default)]
 pub struct Producers {
     by_id: HashMap<i64, ProducerState>,
     /// First offset to producer id of the open transactions.
     open_transactions: BTreeMap<i64, i64>,
+    /// First offset to the marker's offset of transactions that ended above the last known high watermark.
+    ended: BTreeMap<i64, i64>,
 }
 
 /// What the check says.
@@ -117,13 +106,21 @@ impl Producers {
         self.by_id.values()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// The first offset of the oldest open transaction.
     pub fn first_undecided_offset(&self) -> Option<i64> {
         self.open_transactions.first_key_value().map(|(first, _)| *first)
+    }
+
+    /// The first offset of the oldest transaction that is open, or whose marker is at `high_watermark` or above it.
+    pub fn first_unstable_offset(&mut self, high_watermark: i64) -> Option<i64> {
+        self.ended.retain(|_, marker| *marker >= high_watermark);
+        let ended = self.ended.first_key_value().map(|(first, _)| *first);
+        [self.first_undecided_offset(), ended].into_iter().flatten().min()
+    }
+
+    /// Whether no transaction is open, and none ended that a reader may not know of.
+    pub fn all_stable(&self) -> bool {
+        self.open_transactions.is_empty() && self.ended.is_empty()
     }
 
     /// Whether a data batch may be appended.
@@ -151,18 +148,17 @@ impl Producers {
         Ok(Verdict::Append)
     }
 
-    /// Whether an end marker may be appended. From transaction version 2 on (KIP-890, KIP-1228) its epoch must be newer
-    /// than the transaction's.
+    /// Whether an end marker may be appended.
     pub fn check_marker(
         &self,
         header: &BatchHeader,
-        marker: EndMarker,
-        epoch_must_rise: bool,
+        marker: EndTransactionMarker,
         origin: Origin,
     ) -> Result<(), AppendError> {
         let Some(state) = self.by_id.get(&header.producer_id).filter(|_| origin != Origin::Replication) else {
             return Ok(());
         };
+        let epoch_must_rise = origin == Origin::EndTransaction { epoch_must_rise: true };
         let producer_id = header.producer_id;
         let (current, got) = (state.producer_epoch, header.producer_epoch);
         if got < current || (epoch_must_rise && got == current) {
@@ -200,19 +196,27 @@ impl Producers {
     }
 
     /// Notes an end marker that is in the log. A marker without a transaction in this partition completes nothing.
-    pub fn note_marker(&mut self, header: &BatchHeader, marker: EndMarker) -> Option<CompletedTransaction> {
+    pub fn note_marker(&mut self, header: &BatchHeader, marker: EndTransactionMarker) {
         let state = self.state_at_epoch(header.producer_id, header.producer_epoch);
         state.coordinator_epoch = state.coordinator_epoch.max(marker.coordinator_epoch);
         state.last_timestamp = header.max_timestamp;
-        let first_offset = state.current_txn_first_offset.take()?;
-        self.open_transactions.remove(&first_offset);
+        if let Some(first_offset) = state.current_txn_first_offset.take() {
+            self.open_transactions.remove(&first_offset);
+            self.ended.insert(first_offset, header.last_offset());
+        }
+    }
+
+    /// The transaction that this marker aborts, if it does.
+    pub fn aborted_by(&self, header: &BatchHeader, marker: EndTransactionMarker) -> Option<AbortedTransaction> {
+        let state = self.by_id.get(&header.producer_id).filter(|_| !marker.committed)?;
+        let first_offset = state.current_txn_first_offset?;
         let last_offset = header.last_offset();
-        Some(CompletedTransaction {
+        let oldest_other = self.open_transactions.keys().find(|first| **first != first_offset).copied();
+        Some(AbortedTransaction {
             producer_id: header.producer_id,
             first_offset,
             last_offset,
-            aborted: !marker.committed,
-            last_stable_offset: self.first_undecided_offset().unwrap_or(last_offset + 1),
+            last_stable_offset: oldest_other.unwrap_or(last_offset + 1),
         })
     }
 

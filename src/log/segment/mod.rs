@@ -10,6 +10,7 @@ pub mod index;
 use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{self, AtomicU8};
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use self::files::FileCache;
@@ -18,6 +19,7 @@ use self::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
 use super::error::ReadError;
 use super::names;
 use super::scan::{BatchAt, HeaderScan, ScanError};
+use super::transactions::{self, AbortedTransaction};
 use crate::platform::disk::DiskFile;
 use crate::platform::{lock, read_lock, write_lock};
 
@@ -30,7 +32,13 @@ pub struct Segment {
     /// The active segment's file stays open.
     pinned: Mutex<Option<DiskFile>>,
     tail: RwLock<Tail>,
+    /// Whether there is a transaction index: most fetches need not look.
+    aborted: AtomicU8,
 }
+
+const ABORTED_UNKNOWN: u8 = 0;
+const ABORTED_NONE: u8 = 1;
+const ABORTED_SOME: u8 = 2;
 
 /// What grows.
 pub struct Tail {
@@ -95,6 +103,7 @@ impl Segment {
             files: Arc::clone(files),
             pinned: Mutex::new(None),
             tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
+            aborted: AtomicU8::new(ABORTED_UNKNOWN),
         }
     }
 
@@ -223,10 +232,32 @@ impl Segment {
         Ok(())
     }
 
-    /// The segment is full: adds the last time entry, as Kafka does, and writes both indexes out.
-    pub fn seal_indexes(&self) -> io::Result<()> {
+    /// The segment is full: adds the last time entry, as Kafka does, and writes both indexes out. Answers their files,
+    /// to be synced.
+    pub fn seal_indexes(&self) -> io::Result<[DiskFile; 2]> {
         self.with_tail(|_, indexes| indexes.push_time(self.base_offset))?;
-        self.flush_indexes(true)
+        self.flush_indexes(true)?;
+        Ok([self.offset_index_file()?, self.time_index_file()?])
+    }
+
+    /// A transaction was aborted whose marker is here.
+    pub fn has_aborted(&self) {
+        self.aborted.store(ABORTED_SOME, atomic::Ordering::SeqCst);
+    }
+
+    /// The aborted transactions whose markers are here.
+    pub fn aborted(&self) -> Result<Vec<AbortedTransaction>, ReadError> {
+        if self.aborted.load(atomic::Ordering::SeqCst) == ABORTED_NONE {
+            return Ok(Vec::new());
+        }
+        let path = self.path(names::TXN_INDEX_SUFFIX);
+        let found = transactions::read(&path).map_err(|source| ReadError::Io { path, source })?;
+        if found.is_empty() {
+            let (unknown, none) = (ABORTED_UNKNOWN, ABORTED_NONE);
+            let (stored, loaded) = (atomic::Ordering::SeqCst, atomic::Ordering::SeqCst);
+            let _ = self.aborted.compare_exchange(unknown, none, stored, loaded);
+        }
+        Ok(found)
     }
 
     pub fn sync_indexes(&self) -> io::Result<()> {

@@ -1,4 +1,6 @@
 //! The local log, against the disk.
 
 mod basics;
+mod crash;
+mod crash_disk;
 mod harness;

@@ -1,0 +1,157 @@
+//! Taking away: segments from the front, records from the end.
+//!
+//! Order of effects of an eviction, per segment and oldest first: out of memory, so that no new read finds it; the
+//! `.log` unlinked, then its indexes; the directory synced before the next segment is touched. A crash leaves a log
+//! without gaps, and perhaps indexes without a log, which the next start removes. Reads under way keep their file.
+//!
+//! Order of effects of a truncation: recovery point lowered (durable), later segments unlinked newest first, the last
+//! segment truncated; then all that is left is recovered as after a crash. A crash in between leaves a longer log than
+//! asked for, which its owner truncates again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use stratalog_types::Offset;
+
+use super::append::Appender;
+use super::dir::LogDir;
+use super::epochs::LeaderEpochs;
+use super::error::Error;
+use super::names;
+use super::open::{Opened, assemble};
+use super::partition_log::Log;
+use super::recovery;
+use super::segment::Segment;
+use crate::platform::{lock, read_lock, write_lock};
+
+impl Log {
+    /// Removes closed segments wholly below `offset` from local disk; `log_start_offset` stays. Answers the bytes freed.
+    pub fn delete_local_below(&self, offset: Offset) -> Result<u64, Error> {
+        let mut freed = 0;
+        loop {
+            let evicted = {
+                let mut segments = write_lock(&self.segments);
+                let mut bases = segments.keys();
+                let (Some(first), Some(second)) = (bases.next().copied(), bases.next().copied()) else { break };
+                if second > offset.0 {
+                    break;
+                }
+                segments.remove(&first)
+            };
+            let Some(segment) = evicted else { break };
+            freed += segment.size_bytes();
+            segment.forget_files();
+            unlink_segment(&self.dir, &self.path, &segment)?;
+        }
+        if freed > 0 {
+            self.remove_old_snapshots()?;
+        }
+        Ok(freed)
+    }
+
+    /// Snapshots older than the first segment serve nobody: the one at its base does.
+    fn remove_old_snapshots(&self) -> Result<(), Error> {
+        let Some(first) = read_lock(&self.segments).keys().next().copied() else { return Ok(()) };
+        for (offset, suffix) in recovery::list(&self.path)? {
+            if suffix == names::SNAPSHOT_SUFFIX && offset < first {
+                let path = names::offset_file(&self.path, offset, names::SNAPSHOT_SUFFIX);
+                self.dir.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the records from `offset` on, and the rest of a batch that contains it. For a follower whose leader has
+    /// other ones. A log end at or before `offset` stays.
+    pub fn truncate_to(&self, offset: Offset) -> Result<(), Error> {
+        let mut appender = lock(&self.append);
+        if offset >= self.log_end_offset() {
+            return Ok(());
+        }
+        if offset < self.local_log_start_offset() {
+            let restarted = self.restart_at(&mut appender, offset);
+            return close_on_error(&mut appender, restarted);
+        }
+        let truncated = self.truncate_locked(&mut appender, offset);
+        close_on_error(&mut appender, truncated)
+    }
+
+    fn truncate_locked(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
+        self.sync.truncate(offset);
+        self.dir.lower_recovery_point(&self.topic_partition, offset)?;
+        self.unlink_from(offset)?;
+        let segment = self.segment_at(offset);
+        let located = segment.as_ref().map(|segment| segment.locate(offset.0)).transpose();
+        let located = located.map_err(|e| Error::Unreadable { path: self.path.clone(), source: e })?;
+        if let Some((at, file)) = located.flatten() {
+            file.truncate(at.position).map_err(Error::io("truncate", &self.path))?;
+        }
+        self.reload(appender)
+    }
+
+    /// Removes everything and goes on, empty, at `offset`, which becomes the log start: a new replica, or a log whose
+    /// history is in the tier.
+    pub fn truncate_fully_and_start_at(&self, offset: Offset) -> Result<(), Error> {
+        let mut appender = lock(&self.append);
+        let restarted = self.restart_at(&mut appender, offset);
+        close_on_error(&mut appender, restarted)
+    }
+
+    fn restart_at(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
+        self.sync.truncate(Offset::ZERO);
+        self.dir.lower_recovery_point(&self.topic_partition, Offset::ZERO)?;
+        self.unlink_from(Offset(i64::MIN))?;
+        self.dir.write_log_start(&self.topic_partition, offset)?;
+        self.log_start.store(offset.0, Ordering::SeqCst);
+        self.reload(appender)
+    }
+
+    /// Unlinks the segments that begin at `offset` or later, newest first.
+    fn unlink_from(&self, offset: Offset) -> Result<(), Error> {
+        let later: Vec<Arc<Segment>> = {
+            let mut segments = write_lock(&self.segments);
+            segments.split_off(&offset.0).into_values().collect()
+        };
+        for segment in later.iter().rev() {
+            segment.forget_files();
+            unlink_segment(&self.dir, &self.path, segment)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what is on disk now for the log. The caller holds the append lock.
+    fn reload(&self, appender: &mut Appender) -> Result<(), Error> {
+        for segment in read_lock(&self.segments).values() {
+            segment.forget_files();
+        }
+        let config = self.config();
+        let recovered = recovery::recover(&self.dir, &self.path, &self.topic_partition, &config, true)?;
+        let Opened { appender: reopened, segments, epochs, log_end_offset, .. } =
+            assemble(&self.dir, &self.path, &config, recovered)?;
+        *write_lock(&self.epochs) = LeaderEpochs::new(epochs);
+        *write_lock(&self.segments) = segments;
+        *appender = reopened;
+        self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
+        self.sync.truncated(appender.file.clone(), log_end_offset);
+        self.log_end.reset(log_end_offset);
+        Ok(())
+    }
+}
+
+/// A truncation that stopped half way leaves files that memory does not know: nothing may be appended to them.
+fn close_on_error(appender: &mut Appender, done: Result<(), Error>) -> Result<(), Error> {
+    if done.is_err() {
+        appender.closed = Some("a truncation failed half way; a restart completes it");
+    }
+    done
+}
+
+fn unlink_segment(dir: &LogDir, path: &Path, segment: &Segment) -> Result<(), Error> {
+    let suffixes = [names::LOG_SUFFIX, names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX];
+    for suffix in suffixes {
+        let file = segment.path(suffix);
+        dir.disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
+    }
+    dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))
+}

@@ -1,0 +1,175 @@
+//! A closed segment as the tier takes it: runs of whole batches, each CRC checked as it is read.
+//!
+//! A rotten batch is an error here and never leaves as good. Pages that were not cached before the read are given back
+//! after it, so that an upload does not push the hot tail out of memory.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stratalog_protocol::records::Batch;
+use stratalog_types::Offset;
+
+use super::epochs::EpochStart;
+use super::error::ReadError;
+use super::names;
+use super::partition_log::Log;
+use super::producers::encode_snapshot;
+use super::recovery;
+use super::replay::replay;
+use super::scan::{HeaderScan, ScanError};
+use super::segment::Segment;
+use super::transactions::AbortedTransaction;
+use crate::platform::disk::{DiskFile, drop_cached, is_cached};
+use crate::platform::read_lock;
+
+/// Whole batches, back to back.
+#[derive(Debug, Clone)]
+pub struct BatchRun {
+    pub bytes: Bytes,
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    /// The smallest base timestamp of a batch; -1 without one.
+    pub min_timestamp: i64,
+    pub max_timestamp: i64,
+}
+
+/// One closed segment, from the batch that contains the offset asked for to its end.
+pub struct SegmentReader {
+    segment: Arc<Segment>,
+    file: DiskFile,
+    position: u64,
+    size_bytes: u64,
+    pub base_offset: Offset,
+    /// One past the last record.
+    pub end_offset: Offset,
+    /// Bytes of all runs together.
+    pub bytes: u64,
+    /// Kafka's snapshot bytes of the producers as of `end_offset`.
+    pub producer_snapshot: Vec<u8>,
+    /// The epochs that wrote the segment's records, the first with its own start.
+    pub leader_epochs: Vec<EpochStart>,
+    /// Transactions whose markers lie in the segment.
+    pub aborted_transactions: Vec<AbortedTransaction>,
+}
+
+impl Log {
+    /// The closed segment that has `from`, to be read from the batch that contains it. `None`: only the active segment
+    /// has it, or nothing does.
+    pub fn segment_for_upload(&self, from: Offset) -> Result<Option<SegmentReader>, ReadError> {
+        let (segment, next_base) = {
+            let segments = read_lock(&self.segments);
+            let Some((base, segment)) = segments.range(..=from.0).next_back() else { return Ok(None) };
+            let Some((next_base, _)) = segments.range(base + 1..).next() else { return Ok(None) };
+            (Arc::clone(segment), *next_base)
+        };
+        let Some((first, file)) = segment.locate(from.0)? else { return Ok(None) };
+        let (size_bytes, next_offset) = segment.end();
+        let end_offset = Offset(next_offset.min(next_base));
+        Ok(Some(SegmentReader {
+            position: first.position,
+            base_offset: Offset(first.header.base_offset),
+            end_offset,
+            bytes: size_bytes - first.position,
+            producer_snapshot: self.snapshot_at(end_offset)?,
+            leader_epochs: self.epochs_between(Offset(first.header.base_offset), end_offset),
+            aborted_transactions: segment.aborted()?,
+            size_bytes,
+            segment,
+            file,
+        }))
+    }
+
+    /// Kafka's snapshot bytes of the producers as of `offset`, which is a segment's end.
+    fn snapshot_at(&self, offset: Offset) -> Result<Vec<u8>, ReadError> {
+        let failed = |e: super::Error| ReadError::Unavailable { path: self.path.clone(), what: e.to_string() };
+        let files = recovery::list(&self.path).map_err(failed)?;
+        let snapshots: Vec<i64> =
+            files.iter().filter(|(_, suffix)| suffix == names::SNAPSHOT_SUFFIX).map(|(offset, _)| *offset).collect();
+        let segments = read_lock(&self.segments).clone();
+        let replayed = replay(&self.path, &segments, &snapshots, offset.0, offset.0)?;
+        Ok(encode_snapshot(&replayed.producers))
+    }
+
+    fn epochs_between(&self, from: Offset, until: Offset) -> Vec<EpochStart> {
+        let epochs = self.leader_epochs();
+        let first = epochs.iter().rposition(|entry| entry.start_offset <= from).unwrap_or(0);
+        epochs.into_iter().skip(first).take_while(|entry| entry.start_offset < until).collect()
+    }
+
+    /// The aborted transactions that a read of `from..until` has to tell of.
+    pub fn aborted_transactions(&self, from: Offset, until: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let segments: Vec<Arc<Segment>> = {
+            let segments = read_lock(&self.segments);
+            let first = segments.range(..=from.0).next_back().map_or(from.0, |(base, _)| *base);
+            segments.range(first..).map(|(_, segment)| Arc::clone(segment)).collect()
+        };
+        let mut found = Vec::new();
+        for segment in segments {
+            for aborted in segment.aborted()? {
+                if aborted.last_offset >= from.0 && aborted.first_offset < until.0 {
+                    found.push(aborted);
+                }
+                // All transactions that began before this point have ended: none that comes later can matter.
+                if aborted.last_stable_offset >= until.0 {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl SegmentReader {
+    /// The next batches, about `bytes_max` of them and at least one; `None` at the end.
+    pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
+        let start = self.position;
+        let mut scan = HeaderScan::new(self.file.file(), start, self.size_bytes);
+        let Some(first) = scan.next().map_err(|e| self.segment.read_error(e))? else { return Ok(None) };
+        let mut end = first.end();
+        while let Some(at) = scan.next().map_err(|e| self.segment.read_error(e))? {
+            if at.end() - start > u64::from(bytes_max) {
+                break;
+            }
+            end = at.end();
+        }
+        let bytes = self.read(start, end - start)?;
+        let mut run = BatchRun {
+            bytes: Bytes::new(),
+            base_offset: Offset(first.header.base_offset),
+            last_offset: Offset(first.header.last_offset()),
+            min_timestamp: -1,
+            max_timestamp: -1,
+        };
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let position = end - rest.len() as u64;
+            let bad = |what: &str| self.segment.read_error(ScanError::Bad { position, what: what.to_owned() });
+            let batch = Batch::at_start(rest).map_err(|e| bad(&e.to_string()))?;
+            if !batch.crc_matches() {
+                return Err(bad("the checksum of a batch does not match"));
+            }
+            run.last_offset = Offset(batch.header.last_offset());
+            run.max_timestamp = run.max_timestamp.max(batch.header.max_timestamp);
+            let smallest = batch.header.base_timestamp;
+            if smallest >= 0 && (run.min_timestamp < 0 || smallest < run.min_timestamp) {
+                run.min_timestamp = smallest;
+            }
+            rest = rest.get(batch.bytes.len()..).unwrap_or_default();
+        }
+        run.bytes = Bytes::from(bytes);
+        self.position = end;
+        Ok(Some(run))
+    }
+
+    fn read(&self, position: u64, length: u64) -> Result<Vec<u8>, ReadError> {
+        let failed = |e: std::io::Error| self.segment.read_error(e.into());
+        let was_cached = is_cached(self.file.file(), position, length);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let read = self.file.read_at(&mut bytes, position).map_err(failed)?;
+        bytes.truncate(read);
+        if was_cached == Some(false) {
+            drop_cached(self.file.file(), position, length);
+        }
+        Ok(bytes)
+    }
+}
