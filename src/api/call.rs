@@ -63,7 +63,7 @@ fn place(node: Arc<Node>, context: RequestContext, frame: Bytes) -> Placed {
     let Some(api) = find(header.api_key) else {
         return close(format!("{} is not served; the client should ask ApiVersions first", header.api_key));
     };
-    node.metrics.count_request(header.api_key);
+    node.count_request(header.api_key);
     if !api.answers(header.api_version) {
         if header.api_key == ApiKey::API_VERSIONS {
             let refusal = api_versions::response(&node, ErrorCode::UNSUPPORTED_VERSION);

@@ -190,7 +190,8 @@ fn automatic_assignment(partitions: i32, replication_factor: i16, brokers: &[i32
         );
         return Err(Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, problem));
     }
-    let of_partition = |index: usize| brokers.iter().cycle().skip(index % brokers.len()).take(replicas).copied().collect();
+    let of_partition =
+        |index: usize| brokers.iter().cycle().skip(index % brokers.len()).take(replicas).copied().collect();
     Ok((0..partitions).map(of_partition).collect())
 }
 
@@ -199,7 +200,8 @@ pub fn manual_assignment(asked: &[CreatableReplicaAssignment]) -> Result<Vec<Vec
     let mut by_partition = BTreeMap::new();
     for assignment in asked {
         if by_partition.insert(assignment.partition_index, assignment.broker_ids.clone()).is_some() {
-            let problem = format!("Found multiple manual partition assignments for partition {}", assignment.partition_index);
+            let problem =
+                format!("Found multiple manual partition assignments for partition {}", assignment.partition_index);
             return Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
         }
     }
@@ -219,7 +221,9 @@ pub fn check_assignment(assignment: Vec<Vec<i32>>, brokers: &[i32]) -> Result<Ve
             return refuse("The manual partition assignment includes an empty replica list.".to_owned());
         }
         if let Some(unknown) = replicas.iter().find(|id| !brokers.contains(id)) {
-            return refuse(format!("The manual partition assignment includes broker {unknown}, but no such broker is registered."));
+            return refuse(format!(
+                "The manual partition assignment includes broker {unknown}, but no such broker is registered."
+            ));
         }
         if let Some(twice) = replicas.iter().enumerate().find(|(at, id)| replicas[..*at].contains(id)) {
             return refuse(format!("The manual partition assignment includes the broker {} more than once.", twice.1));

@@ -3,6 +3,7 @@
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::records::BatchError;
 
+use crate::partition::tier::TierError;
 use crate::partition::{AppendError, ReadError};
 use crate::{log, metadata};
 
@@ -39,13 +40,33 @@ fn of_log_append(error: &log::AppendError) -> ErrorCode {
 pub fn of_read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-        ReadError::NoTier(_) => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::NoTier => ErrorCode::OFFSET_OUT_OF_RANGE,
+        ReadError::Tier(error) => of_tier(error),
         ReadError::Log(error) => match error {
             log::ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             log::ReadError::BelowLocalStart { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-            log::ReadError::Corrupt { .. } | log::ReadError::Io { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
+            log::ReadError::Corrupt { .. } | log::ReadError::Io { .. } | log::ReadError::Unavailable { .. } => {
+                ErrorCode::KAFKA_STORAGE_ERROR
+            }
             log::ReadError::Closed => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         },
+    }
+}
+
+/// What is damaged or lost is a storage error; what may be there later is retriable too.
+fn of_tier(error: &TierError) -> ErrorCode {
+    match error {
+        TierError::Replay(_)
+        | TierError::Scrub(_)
+        | TierError::Hole { .. }
+        | TierError::Claim(_)
+        | TierError::Manifest(_)
+        | TierError::Upload(_)
+        | TierError::LogRead(_)
+        | TierError::Log(_)
+        | TierError::NeedsReconcile { .. }
+        | TierError::Fenced
+        | TierError::CutOff => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
 

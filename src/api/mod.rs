@@ -5,6 +5,7 @@
 
 mod api_versions;
 mod call;
+mod create_topics;
 mod error;
 mod fetch;
 mod find_coordinator;
@@ -12,6 +13,7 @@ mod init_producer_id;
 mod list_offsets;
 mod metadata;
 mod node;
+mod operations;
 mod produce;
 
 use std::ops::RangeInclusive;
@@ -40,6 +42,7 @@ pub static TABLE: &[Api] = &[
     Api { key: ApiKey::METADATA, advertised: 0..=13, handler: serial!(metadata) },
     Api { key: ApiKey::FIND_COORDINATOR, advertised: 0..=6, handler: serial!(find_coordinator) },
     Api { key: ApiKey::API_VERSIONS, advertised: 0..=4, handler: serial!(api_versions) },
+    Api { key: ApiKey::CREATE_TOPICS, advertised: 2..=7, handler: serial!(create_topics) },
     Api { key: ApiKey::INIT_PRODUCER_ID, advertised: 0..=5, handler: serial!(init_producer_id) },
 ];
 

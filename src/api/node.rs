@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use stratalog_protocol::ApiKey;
 use stratalog_types::TopicId;
 use tokio::sync::watch;
 
@@ -9,7 +10,7 @@ use super::fetch::Sessions;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Settings};
 use crate::metadata::{self, Image, Metadata, ProducerIdBlock, Topic};
-use crate::metrics::Metrics;
+use crate::metrics::{ApiLabel, Metrics};
 use crate::net::RequestContext;
 use crate::partition::{Partition, Partitions};
 
@@ -52,6 +53,10 @@ impl Node {
             settings,
             producer_ids: Mutex::new(ProducerIdBlock { first: 0, end: 0 }),
         }
+    }
+
+    pub fn count_request(&self, api: ApiKey) {
+        self.metrics.requests.get_or_create(&ApiLabel { api: api.name().unwrap_or("unknown") }).inc();
     }
 
     pub fn node_id(&self) -> i32 {

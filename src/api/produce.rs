@@ -124,11 +124,7 @@ impl Placing<'_> {
         if !(ACKS_ALL..=1).contains(&self.acks) {
             return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
         }
-        let partition = self
-            .node
-            .partitions
-            .get(topic?, data.index)
-            .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let partition = self.node.partitions.get(topic?, data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         if self.acks == ACKS_ALL && partition.config().min_insync_replicas > 1 {
             return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
         }
@@ -137,7 +133,6 @@ impl Placing<'_> {
             log_refusal(&partition, &error);
             Refusal::from(error)
         })?;
-        self.node.metrics.count_bytes_in(batch.len());
         Ok((partition, appended))
     }
 }

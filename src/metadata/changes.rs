@@ -76,7 +76,9 @@ impl Metadata {
                     key: key.clone(),
                     reason: "the key does not end in a topic id".to_owned(),
                 })?;
-                image.deleting.insert(id, (deleting.name.into(), deleting.partitions));
+                image.deleting.insert(id, (deleting.name.into(), deleting.partitions, deleting.tiered));
+            } else if key == record::TIER_OWNER {
+                image.tier_owner_epoch = Some(record::decode::<record::TierOwner>(&key, &value)?.owner_epoch);
             } else if key == record::PRODUCER_IDS {
                 next_producer_id = record::decode::<record::ProducerIds>(&key, &value)?.next;
             } else if key == record::BROKER_CONFIGS {
@@ -140,9 +142,10 @@ impl Metadata {
         let topic = image.topic_by_id(id).cloned().ok_or(Error::UnknownTopic)?;
         let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
         let intent_key = format!("{}{}", record::DELETING, topic.id);
-        let intent = record::encode(&intent_key, &record::Deleting::new(&topic.name, partitions))?;
+        let tiered = topic.configs.get("remote.storage.enable").is_some_and(|text| text.trim() == "true");
+        let intent = record::encode(&intent_key, &record::Deleting::new(&topic.name, partitions, tiered))?;
         image.remove(&topic.name);
-        image.deleting.insert(topic.id, (topic.name.clone(), partitions));
+        image.deleting.insert(topic.id, (topic.name.clone(), partitions, tiered));
         self.publish(&[Change::Delete(record::topic_key(&topic.name)), Change::Put(intent_key, intent)], image)?;
         Ok(topic)
     }
@@ -209,6 +212,19 @@ impl Metadata {
         let value = record::encode(record::BROKER_CONFIGS, &record::Configs::new(configs.clone()))?;
         image.broker_configs = configs;
         self.publish(&[Change::Put(record::BROKER_CONFIGS.to_owned(), value)], image)?;
+        Ok(())
+    }
+
+    /// Records the owner epoch of our claim on the bucket, before anything is tiered under it.
+    pub fn set_tier_owner_epoch(&self, owner_epoch: u64) -> Result<(), Error> {
+        let _changing = self.lock();
+        let mut image = Image::clone(&self.image());
+        if image.tier_owner_epoch == Some(owner_epoch) {
+            return Ok(());
+        }
+        let value = record::encode(record::TIER_OWNER, &record::TierOwner::new(owner_epoch))?;
+        image.tier_owner_epoch = Some(owner_epoch);
+        self.publish(&[Change::Put(record::TIER_OWNER.to_owned(), value)], image)?;
         Ok(())
     }
 

@@ -54,8 +54,10 @@ pub struct Image {
     topics: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
     collisions: HashMap<String, Arc<str>>,
-    /// Topics whose metadata is gone and whose bytes are not: (id, name, partitions).
-    pub deleting: BTreeMap<TopicId, (Arc<str>, i32)>,
+    /// Topics whose metadata is gone and whose bytes are not: name, partitions, whether the tier may hold some.
+    pub deleting: BTreeMap<TopicId, (Arc<str>, i32, bool)>,
+    /// The owner epoch that this data directory holds on its bucket; `None` when it never claimed one.
+    pub tier_owner_epoch: Option<u64>,
     /// Dynamic configs of all brokers ("" in AlterConfigs).
     pub broker_configs: BTreeMap<String, String>,
 }

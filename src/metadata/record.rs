@@ -4,7 +4,8 @@
 //! /cluster/producer-ids        {"v":1,"next":N}                      the first producer id of the next block
 //! /configs/brokers             {"v":1,"configs":{...}}               dynamic configs of all brokers
 //! /topics/<name>               {"v":1,"id":"..","created_at_ms":N,"configs":{..},"partitions":[..]}
-//! /deleting/<topic id>         {"v":1,"name":"..","partitions":N}    metadata gone, bytes not yet
+//! /cluster/tier-owner          {"v":1,"owner_epoch":N}               our claim on the bucket
+//! /deleting/<topic id>         {"v":1,"name":"..","partitions":N,"tiered":B}   metadata gone, bytes not yet
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use super::image::{Partition, Topic};
 use super::store::StoreError;
 
 pub const PRODUCER_IDS: &str = "/cluster/producer-ids";
+pub const TIER_OWNER: &str = "/cluster/tier-owner";
 pub const BROKER_CONFIGS: &str = "/configs/brokers";
 pub const TOPICS: &str = "/topics/";
 pub const DELETING: &str = "/deleting/";
@@ -39,6 +41,19 @@ pub struct Deleting {
     v: u32,
     pub name: String,
     pub partitions: i32,
+    pub tiered: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct TierOwner {
+    v: u32,
+    pub owner_epoch: u64,
+}
+
+impl TierOwner {
+    pub fn new(owner_epoch: u64) -> TierOwner {
+        TierOwner { v: VERSION, owner_epoch }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,8 +87,8 @@ impl Configs {
 }
 
 impl Deleting {
-    pub fn new(name: &str, partitions: i32) -> Deleting {
-        Deleting { v: VERSION, name: name.to_owned(), partitions }
+    pub fn new(name: &str, partitions: i32, tiered: bool) -> Deleting {
+        Deleting { v: VERSION, name: name.to_owned(), partitions, tiered }
     }
 }
 

@@ -24,6 +24,7 @@ fn changes_survive_a_reopen() {
     metadata.delete_topic(gone.id).unwrap();
     let block = metadata.next_producer_id_block().unwrap();
     metadata.set_broker_configs(BTreeMap::from([("a".into(), "b".into())])).unwrap();
+    metadata.set_tier_owner_epoch(4).unwrap();
     let revision = metadata.image().revision;
     drop(metadata);
 
@@ -36,8 +37,9 @@ fn changes_survive_a_reopen() {
     assert_eq!(epochs, [LeaderEpoch(0), LeaderEpoch(1), LeaderEpoch(0)]);
     assert_eq!(topic.configs["retention.ms"], "5");
     assert!(image.topic("gone").is_none() && image.topic_by_id(gone.id).is_none());
-    assert_eq!(image.deleting[&gone.id], ("gone".into(), 3));
+    assert_eq!(image.deleting[&gone.id], ("gone".into(), 3, false));
     assert_eq!(image.broker_configs["a"], "b");
+    assert_eq!(image.tier_owner_epoch, Some(4));
     assert_eq!(metadata.next_producer_id_block().unwrap().first, block.end);
     metadata.finish_deletion(gone.id).unwrap();
     drop((metadata, image));

@@ -3,6 +3,7 @@
 use stratalog_protocol::records::BatchError;
 use stratalog_types::Offset;
 
+use super::tier::TierError;
 use crate::log;
 
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +18,10 @@ pub enum AppendError {
 pub enum ReadError {
     #[error("offset {offset} is outside of {log_start_offset}..={end_offset}")]
     OutOfRange { offset: Offset, log_start_offset: Offset, end_offset: Offset },
-    #[error("the offset is in the tier, and this topic has none: it was {0} that removed the local copy")]
-    NoTier(&'static str),
+    #[error("the offset is not on local disk, and this partition has no tier")]
+    NoTier,
+    #[error(transparent)]
+    Tier(TierError),
     #[error(transparent)]
     Log(log::ReadError),
 }

@@ -4,15 +4,16 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use stratalog_protocol::records::{
-    BatchHeader, TimestampType, ValidationRules, set_max_timestamp, validate_produce,
-};
+use prometheus_client::metrics::counter::Counter;
+use stratalog_protocol::records::{BatchHeader, TimestampType, ValidationRules, set_max_timestamp, validate_produce};
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use super::error::{AppendError, ReadError};
+use super::tier::Tiered;
 use crate::clock::Clock;
 use crate::config::{MessageTimestampType, TopicConfig};
-use crate::log::{Log, LogConfig, LogSlice, Origin};
+use crate::log::{self, Log, LogConfig, LogSlice, Origin};
+use crate::metrics::{Metrics, TopicLabel};
 use crate::watermark::Watermark;
 
 /// Bytes that the records of a compressed batch may take when they are walked.
@@ -46,46 +47,68 @@ pub enum Located {
     AtEnd,
 }
 
+/// What a partition counts, by topic.
+#[derive(Clone)]
+pub struct Counters {
+    pub bytes_in: Counter,
+    pub bytes_out: Counter,
+    pub messages_in: Counter,
+}
+
+impl Counters {
+    pub fn of(metrics: &Metrics, topic: &str) -> Counters {
+        let label = TopicLabel { topic: topic.to_owned() };
+        Counters {
+            bytes_in: metrics.topic_bytes_in.get_or_create_owned(&label),
+            bytes_out: metrics.topic_bytes_out.get_or_create_owned(&label),
+            messages_in: metrics.topic_messages_in.get_or_create_owned(&label),
+        }
+    }
+}
+
 pub struct Partition {
-    topic_partition: TopicPartition,
-    topic_id: TopicId,
     log: Arc<Log>,
     config: RwLock<Arc<TopicConfig>>,
     leader_epoch: AtomicI32,
     high_watermark: Watermark,
     clock: Clock,
+    counters: Counters,
+    pub(super) tiered: RwLock<Option<Arc<Tiered>>>,
 }
 
 impl Partition {
     /// Takes over an opened log as its leader.
     pub fn new(
-        topic_partition: TopicPartition,
-        topic_id: TopicId,
         log: Arc<Log>,
         config: Arc<TopicConfig>,
         leader_epoch: LeaderEpoch,
         clock: Clock,
+        counters: Counters,
     ) -> Arc<Partition> {
         let high_watermark = Watermark::new(log.log_end_offset());
         let raised = high_watermark.clone();
         log.flushed().on_advance(Box::new(move |flushed| raised.advance(flushed)));
         Arc::new(Partition {
-            topic_partition,
-            topic_id,
             log,
             config: RwLock::new(config),
             leader_epoch: AtomicI32::new(leader_epoch.0),
             high_watermark,
             clock,
+            counters,
+            tiered: RwLock::new(None),
         })
     }
 
     pub fn topic_partition(&self) -> &TopicPartition {
-        &self.topic_partition
+        self.log.topic_partition()
     }
 
     pub fn topic_id(&self) -> TopicId {
-        self.topic_id
+        self.log.topic_id()
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub fn log(&self) -> &Arc<Log> {
@@ -144,6 +167,10 @@ impl Partition {
             }
             None => self.place(batch, validated.header)?,
         };
+        if !appended.duplicate {
+            self.counters.bytes_in.inc_by(batch.len() as u64);
+            self.counters.messages_in.inc_by(u64::try_from(validated.header.record_count).unwrap_or(0));
+        }
         let log_append_time = (rules.timestamp_type == TimestampType::LogAppendTime).then_some(rules.now_ms);
         if !config.acks_wait_for_sync() {
             self.high_watermark.advance(appended.last_offset.next());
@@ -178,6 +205,11 @@ impl Partition {
         }
     }
 
+    /// The largest known epoch not after `epoch` and its end, as a reader may see it.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.log.end_offset_for_epoch(epoch)
+    }
+
     /// Finds the records at `from`: at most `bytes_max` bytes, but a whole batch where `minimum_one` asks for it.
     pub fn locate(
         &self,
@@ -201,8 +233,6 @@ impl Partition {
         }
     }
 }
-
-use crate::log;
 
 /// What of a topic's configuration the log itself goes by.
 pub fn log_config(config: &TopicConfig) -> LogConfig {

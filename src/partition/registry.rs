@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use stratalog_types::{PartitionIndex, TopicId, TopicPartition};
 
-use super::partition::{Partition, log_config};
+use super::partition::{Counters, Partition, log_config};
+use super::tier::{Tier, Tiered};
 use crate::clock::Clock;
 use crate::config::{Settings, TopicConfig};
 use crate::log::{self, Log, LogDir};
 use crate::metadata::{Image, Metadata, Topic};
+use crate::metrics::Metrics;
+use stratalog_tiering::manifest::ManifestError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -21,6 +24,8 @@ pub enum OpenError {
     Log { topic_partition: TopicPartition, source: log::Error },
     #[error(transparent)]
     Metadata(#[from] crate::metadata::Error),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
 }
 
 type ByIndex = Arc<[Arc<Partition>]>;
@@ -28,15 +33,20 @@ type ByIndex = Arc<[Arc<Partition>]>;
 pub struct Partitions {
     log_dir: Arc<LogDir>,
     clock: Clock,
-    node_id: i32,
+    metrics: Arc<Metrics>,
+    tier: Option<Arc<Tier>>,
     by_topic: RwLock<HashMap<TopicId, ByIndex>>,
     /// Held while directories of a topic are made or removed.
     changing: Mutex<()>,
 }
 
 impl Partitions {
-    pub fn new(log_dir: Arc<LogDir>, clock: Clock, node_id: i32) -> Partitions {
-        Partitions { log_dir, clock, node_id, by_topic: RwLock::default(), changing: Mutex::default() }
+    pub fn new(log_dir: Arc<LogDir>, clock: Clock, metrics: Arc<Metrics>, tier: Option<Arc<Tier>>) -> Partitions {
+        Partitions { log_dir, clock, metrics, tier, by_topic: RwLock::default(), changing: Mutex::default() }
+    }
+
+    pub fn tier(&self) -> Option<&Arc<Tier>> {
+        self.tier.as_ref()
     }
 
     pub fn log_dir(&self) -> &Arc<LogDir> {
@@ -108,10 +118,23 @@ impl Partitions {
             let epoch = topic.partition(topic_partition.partition).map(|p| p.leader_epoch).unwrap_or_default();
             log.start_leader_epoch(epoch)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
-            partitions.push(Partition::new(topic_partition, topic.id, log, config.clone(), epoch, self.clock.clone()));
+            let counters = Counters::of(&self.metrics, &topic.name);
+            let partition = Partition::new(log, config.clone(), epoch, self.clock.clone(), counters);
+            self.open_tiered(&partition)?;
+            partitions.push(partition);
         }
         let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
         by_topic.insert(topic.id, partitions.into());
+        Ok(())
+    }
+
+    /// Gives a partition its half of the tier, if it is to be tiered and has none yet. Blocks.
+    fn open_tiered(&self, partition: &Partition) -> Result<(), OpenError> {
+        let Some(tier) = self.tier.as_ref().filter(|_| partition.config().remote_storage_enable) else { return Ok(()) };
+        if partition.tiered().is_none() {
+            let tiered = Tiered::open(tier.clone(), partition.log().clone())?;
+            partition.set_tiered(Arc::new(tiered));
+        }
         Ok(())
     }
 
@@ -150,6 +173,9 @@ impl Partitions {
         let config = Arc::new(resolve(settings, topic));
         for partition in self.of_topic(topic.id).iter() {
             partition.update_config(config.clone());
+            if let Err(error) = self.open_tiered(partition) {
+                tracing::error!(partition = %partition.topic_partition(), "the tier is not open for it: {error}");
+            }
         }
     }
 
@@ -160,7 +186,7 @@ impl Partitions {
             let Some(id) = dir.topic_id.filter(|id| !known.contains(id)) else { continue };
             if !image.deleting.contains_key(&id) {
                 tracing::warn!(
-                    path = %dir.path.display(), node = self.node_id,
+                    path = %dir.path.display(),
                     "directory of topic id {id}, which the metadata does not know: left alone; remove it by hand if it is not wanted"
                 );
             } else if let Err(error) = self.log_dir.remove_partition(&dir) {

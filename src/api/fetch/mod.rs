@@ -63,7 +63,7 @@ pub fn place(
     };
     async move {
         let answers = gather(&node, &terms, &step.wanted).await;
-        Outcome::Answer(respond(&node, step, answers))
+        Outcome::Answer(respond(step, answers))
     }
     .boxed()
 }
@@ -77,7 +77,7 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
     loop {
         // The waiter is registered before the look, so that an append between the two wakes it. The first look, which
         // mostly finds enough, goes without.
-        let mut pass = Pass::new(node, terms);
+        let mut pass = Pass::new(node, terms, started);
         let registrations = pass.run(wanted, waiter.as_ref());
         remote.start(pass.take_remote());
         while let Some(Some(read)) = remote.running.next().now_or_never() {
@@ -118,11 +118,9 @@ impl Remote {
     }
 }
 
-fn respond(node: &Node, step: Step, answers: Vec<Answer>) -> FetchResponse {
+fn respond(step: Step, answers: Vec<Answer>) -> FetchResponse {
     let rows: Vec<(TopicKey, PartitionData)> =
         step.wanted.iter().zip(answers).map(|(wanted, answer)| (wanted.topic.clone(), answer.row)).collect();
-    let bytes: usize = rows.iter().map(|(_, row)| row.records.length()).sum();
-    node.metrics.count_bytes_out(bytes);
     let rows = match &step.session {
         Some(session) => session.changed_rows(rows, step.full),
         None => rows,

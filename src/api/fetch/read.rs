@@ -10,9 +10,10 @@ use stratalog_protocol::messages::fetch::{EpochEndOffset, PartitionData};
 use stratalog_protocol::part::{FileRange, Part};
 use stratalog_protocol::{ErrorCode, Records};
 use stratalog_types::{LeaderEpoch, Offset};
+use tokio::time::Instant;
 
-use super::Terms;
 use super::session::TopicKey;
+use super::{REMOTE_WAIT_MIN, Terms};
 use crate::api::error;
 use crate::api::node::Node;
 use crate::partition::{Isolation, Located, Partition, ReadError};
@@ -49,6 +50,7 @@ pub struct RemoteRead {
 pub struct Pass<'a> {
     node: &'a Node,
     terms: &'a Terms,
+    started: Instant,
     pub answers: Vec<Answer>,
     bytes: usize,
     failed: bool,
@@ -57,8 +59,17 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub fn new(node: &'a Node, terms: &'a Terms) -> Pass<'a> {
-        Pass { node, terms, answers: Vec::new(), bytes: 0, failed: false, remote_answered: false, remote: Vec::new() }
+    pub fn new(node: &'a Node, terms: &'a Terms, started: Instant) -> Pass<'a> {
+        Pass {
+            node,
+            terms,
+            started,
+            answers: Vec::new(),
+            bytes: 0,
+            failed: false,
+            remote_answered: false,
+            remote: Vec::new(),
+        }
     }
 
     /// Looks at every partition. `waiter`, if there is one, is registered with each before the look; the registrations
@@ -136,9 +147,15 @@ impl<'a> Pass<'a> {
         }
         let from = Offset(wanted.fetch_offset);
         match partition.locate(from, bytes_max, self.terms.isolation, first) {
-            Ok(Located::Local(slice)) => row.records = records_of(slice.range)?,
+            Ok(Located::Local(slice)) => {
+                partition.counters().bytes_out.inc_by(u64::from(slice.range.length));
+                row.records = records_of(slice.range)?;
+            }
             Ok(Located::AtEnd) => {}
-            Ok(Located::Remote) => self.remote.push(remote_read(index, partition, from, wanted.bytes_max)),
+            Ok(Located::Remote) => {
+                let deadline = self.started + self.terms.wait.max(REMOTE_WAIT_MIN);
+                self.remote.push(remote_read(index, partition, from, wanted.bytes_max, deadline));
+            }
             Err(error) => {
                 if !matches!(error, ReadError::OutOfRange { .. }) {
                     tracing::error!(partition = %partition.topic_partition(), offset = wanted.fetch_offset, "fetch failed: {error}");
@@ -216,7 +233,8 @@ fn remote_read(
     partition: &Arc<Partition>,
     from: Offset,
     bytes_max: u32,
+    deadline: Instant,
 ) -> BoxFuture<'static, RemoteRead> {
     let partition = partition.clone();
-    async move { RemoteRead { index, result: partition.read_remote(from, bytes_max).await } }.boxed()
+    async move { RemoteRead { index, result: partition.read_remote(from, bytes_max, deadline).await } }.boxed()
 }

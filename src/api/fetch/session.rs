@@ -88,13 +88,7 @@ struct Cached {
 
 impl State {
     fn new(now: Instant) -> State {
-        State {
-            next_epoch: 1,
-            used_at: now,
-            order: BTreeMap::new(),
-            partitions: HashMap::new(),
-            next_place: 0,
-        }
+        State { next_epoch: 1, used_at: now, order: BTreeMap::new(), partitions: HashMap::new(), next_place: 0 }
     }
 
     fn put(&mut self, wanted: Wanted) {

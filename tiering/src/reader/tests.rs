@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::store::memory::{Call, Fault, MemoryStore, Method};
 use crate::fixtures::{EntryList, Noise, joined, partition, pool, runs, upload};
+use crate::store::memory::{Call, Fault, MemoryStore, Method};
 use crate::upload::Run;
 
 struct Bench {

@@ -6,10 +6,10 @@ use futures::future::BoxFuture;
 use stratalog_types::Offset;
 
 use super::*;
+use crate::fixtures::{RunList, joined, partition, pool, runs, segment, upload};
 use crate::format::{Codec, FormatError};
 use crate::scrub::{self, Depth};
 use crate::store::memory::{Fault, MemoryStore, Method};
-use crate::fixtures::{RunList, joined, partition, pool, runs, segment, upload};
 
 fn memory() -> (MemoryStore, Arc<dyn Store>) {
     let store = MemoryStore::new();

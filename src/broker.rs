@@ -1,0 +1,220 @@
+//! The broker as a whole: what is built, in which order it starts and stops.
+//!
+//! Start: data directory (lock, identity), metadata, tier, logs (recovery), listeners, background tasks. Stop: listeners
+//! drain, background tasks end, the data directory closes with its clean mark. What fails at start undoes what was built
+//! by dropping it; a stop that is cut short leaves no clean mark, and the next start recovers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stratalog_tiering::store::Store;
+use stratalog_tiering::store::files::FilesStore;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::api::{self, Node};
+use crate::clock::Clock;
+use crate::config::{BrokerConfig, Listener, TierConfig, TierLocation};
+use crate::log::{self, LogDir, LogDirOptions};
+use crate::metadata::{self, Metadata};
+use crate::metrics::Metrics;
+use crate::net;
+use crate::partition::tier::{self, Service, ServiceHandle, Tier};
+use crate::partition::{self, Partitions};
+
+const METADATA_FILE: &str = "stratalog-metadata.redb";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("log.dirs names {0} directories: this version serves one; give the first alone")]
+    SeveralDirectories(usize),
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    #[error(transparent)]
+    Metadata(#[from] metadata::Error),
+    #[error(transparent)]
+    Partitions(#[from] partition::OpenError),
+    #[error(transparent)]
+    Listen(#[from] net::Error),
+    #[error("{listener} cannot be resolved: {problem}; give an address of this machine")]
+    Resolve { listener: String, problem: String },
+    #[error(transparent)]
+    Tier(#[from] tier::OpenError),
+    #[error("start was cut off")]
+    CutOff,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    #[error("the data directory did not close cleanly: {0}; the next start recovers it")]
+    Log(#[from] log::Error),
+    #[error("stop was cut off; the next start recovers the data directory")]
+    CutOff,
+}
+
+/// A broker that serves.
+pub struct Running {
+    pub node: Arc<Node>,
+    /// Each listener's name and the address that it is bound to.
+    pub listening: Vec<(String, SocketAddr)>,
+    /// Where metrics and health are served.
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    serving: JoinSet<()>,
+    background: JoinSet<()>,
+}
+
+/// Builds and starts everything; returns when clients are served.
+pub async fn start(config: BrokerConfig) -> Result<Running, StartError> {
+    start_with(config, Clock::System).await
+}
+
+/// `start` with a clock of the caller's.
+pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, StartError> {
+    if config.data_dirs.len() > 1 {
+        return Err(StartError::SeveralDirectories(config.data_dirs.len()));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let opening = Opening { config, clock };
+    let node = tokio::task::spawn_blocking({
+        let stopped = stopped.clone();
+        move || opening.open(stopped)
+    });
+    let node = Arc::new(node.await.map_err(|_| StartError::CutOff)??);
+
+    let mut listening = Vec::new();
+    let mut serving = JoinSet::new();
+    for listener in &node.config.listeners {
+        let server = bind(&node, listener).await?;
+        listening.push((listener.name.clone(), server.local_address()));
+        serving.spawn(server.run(api::dispatch(node.clone()), stopped.clone()));
+    }
+    let mut background = JoinSet::new();
+    background.spawn(maintain(node.clone(), stopped.clone()));
+    let tier_tasks = ServiceHandle::default();
+    let service = Service {
+        tier: node.partitions.tier().cloned(),
+        partitions: node.partitions.clone(),
+        metadata: node.metadata.clone(),
+        metrics: node.metrics.clone(),
+        clock: node.clock.clone(),
+        handle: tier_tasks.clone(),
+        interval: node.config.tier.as_ref().map_or(Duration::from_secs(30), |tier| tier.task_interval),
+        retention_interval: node.config.log.retention_check_interval,
+    };
+    background.spawn(service.run(stopped.clone()));
+    Ok(Running { node, listening, admin: None, stop, serving, background })
+}
+
+struct Opening {
+    config: BrokerConfig,
+    clock: Clock,
+}
+
+impl Opening {
+    /// All that blocks: opens the directory, the metadata and every log.
+    fn open(self, draining: watch::Receiver<bool>) -> Result<Node, StartError> {
+        let Opening { mut config, clock } = self;
+        let options = LogDirOptions {
+            holder: "stratalog broker".to_owned(),
+            node_id: config.node_id,
+            cluster_id: config.cluster_id.clone(),
+            clock: clock.clone(),
+            ..LogDirOptions::default()
+        };
+        let log_dir = LogDir::open(config.data_dir(), options)?;
+        let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
+        let metadata = Arc::new(Metadata::open(&config.data_dir().join(METADATA_FILE), broker)?);
+        let dynamic = metadata.image().broker_configs.clone();
+        if let Err(error) = config.settings.set_dynamic(&Default::default(), &dynamic) {
+            tracing::error!("stored dynamic broker configuration does not hold and is not applied: {error}");
+        }
+        let metrics = Arc::new(Metrics::new());
+        let tier = match &config.tier {
+            Some(tier) => Some(Arc::new(open_tier(tier, log_dir.cluster_id(), config.node_id, &metadata)?)),
+            None => None,
+        };
+        let cluster_id = log_dir.cluster_id().to_owned();
+        let partitions = Arc::new(Partitions::new(log_dir, clock.clone(), metrics.clone(), tier));
+        partitions.open_all(&metadata, &config.settings, config.log.recovery_threads)?;
+        Ok(Node::new(config, cluster_id, metadata, partitions, metrics, clock, draining))
+    }
+}
+
+/// Opens the tier's store; the bucket is asked by the tasks, so that a store that is away does not hold up the start.
+fn open_tier(
+    config: &TierConfig,
+    cluster_id: &str,
+    node_id: i32,
+    metadata: &Arc<Metadata>,
+) -> Result<Tier, StartError> {
+    let store: Arc<dyn Store> = match &config.location {
+        TierLocation::Directory { path, .. } => Arc::new(FilesStore::open(path).map_err(tier::OpenError::from)?),
+        TierLocation::S3(_) => return Err(StartError::CutOff),
+    };
+    Ok(Tier::open(config.clone(), cluster_id.to_owned(), node_id, store, metadata.clone())?)
+}
+
+async fn bind(node: &Node, listener: &Listener) -> Result<net::Server, StartError> {
+    let unresolved = |problem: String| StartError::Resolve { listener: listener.to_string(), problem };
+    let address = tokio::net::lookup_host(listener.bind_address())
+        .await
+        .map_err(|error| unresolved(error.to_string()))?
+        .next()
+        .ok_or_else(|| unresolved("no address".to_owned()))?;
+    let network = &node.config.network;
+    let config = net::Config {
+        listener: listener.name.as_str().into(),
+        address,
+        frame_bytes_max: network.request_bytes_max,
+        idle_max: network.connections_idle_max,
+        connections_max: network.connections_max,
+    };
+    Ok(net::Server::bind(config).await?)
+}
+
+/// Checkpoints, until the broker drains.
+async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
+    let log = node.config.log.clone();
+    let mut checkpoint = tokio::time::interval(log.recovery_checkpoint_interval.max(Duration::from_millis(100)));
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            _ = checkpoint.tick() => {
+                let node = node.clone();
+                let _ = tokio::task::spawn_blocking(move || {
+                    if let Err(error) = node.partitions.log_dir().checkpoint_recovery_points() {
+                        tracing::error!("recovery points not written: {error}");
+                    }
+                }).await;
+            }
+        }
+    }
+}
+
+impl Running {
+    /// The address of the first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.listening.first().map(|(_, address)| *address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Drains: answers what was placed, ends the tasks, closes the data directory with its clean mark.
+    pub async fn stop(mut self) -> Result<(), StopError> {
+        let _ = self.stop.send(true);
+        let limit = self.node.config.shutdown_timeout;
+        let drained = timeout(limit, async {
+            while self.serving.join_next().await.is_some() {}
+            while self.background.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!("connections did not drain within {limit:?} and are cut off");
+            self.serving.shutdown().await;
+            self.background.shutdown().await;
+        }
+        let log_dir = self.node.partitions.log_dir().clone();
+        tokio::task::spawn_blocking(move || log_dir.close()).await.map_err(|_| StopError::CutOff)??;
+        Ok(())
+    }
+}

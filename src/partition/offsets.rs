@@ -1,0 +1,103 @@
+//! Where a timestamp, or one of Kafka's special timestamps, lies: over both tiers.
+
+use stratalog_types::{LeaderEpoch, Offset};
+
+use super::error::ReadError;
+use super::partition::{Isolation, Partition};
+
+/// What ListOffsets may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// -1: one past the last visible record.
+    Latest,
+    /// -2: the log start, over both tiers.
+    Earliest,
+    /// -3: the record with the largest timestamp (KIP-734).
+    MaxTimestamp,
+    /// -4: the first offset on the local disk (KIP-405).
+    EarliestLocal,
+    /// -5: the last offset in the tier, -1 without one (KIP-1005).
+    LatestTiered,
+    /// -6: the first offset that the tier does not have, -1 without a tier (KIP-1023).
+    EarliestPendingUpload,
+    /// The first record with this timestamp or a later one.
+    Timestamp(i64),
+}
+
+/// Kafka's answer; -1 stands for "none" in each field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedOffset {
+    pub offset: i64,
+    pub timestamp: i64,
+    pub leader_epoch: i32,
+}
+
+impl ListedOffset {
+    pub const NONE: ListedOffset = ListedOffset { offset: -1, timestamp: -1, leader_epoch: -1 };
+}
+
+impl Partition {
+    /// Answers from the local log where it can; asks the tier where it must.
+    pub async fn list_offset(&self, spec: OffsetSpec, isolation: Isolation) -> Result<ListedOffset, ReadError> {
+        match spec {
+            OffsetSpec::Latest => Ok(ListedOffset {
+                offset: self.visible_end(isolation).0,
+                timestamp: -1,
+                leader_epoch: self.leader_epoch().0,
+            }),
+            OffsetSpec::Earliest => Ok(self.listed_at(self.log_start_offset())),
+            OffsetSpec::EarliestLocal => Ok(self.listed_at(self.log().local_log_start_offset())),
+            OffsetSpec::LatestTiered => Ok(match self.tiered_end_offset() {
+                Some(end) if end.0 > 0 => self.listed_at(Offset(end.0 - 1)),
+                _ => ListedOffset::NONE,
+            }),
+            OffsetSpec::EarliestPendingUpload => Ok(self.earliest_pending_upload()),
+            OffsetSpec::MaxTimestamp => self.max_timestamp(isolation).await,
+            OffsetSpec::Timestamp(timestamp) => self.at_timestamp(timestamp, isolation).await,
+        }
+    }
+
+    fn listed_at(&self, offset: Offset) -> ListedOffset {
+        let leader_epoch = self.log().epoch_of(offset).unwrap_or(LeaderEpoch::NONE).0;
+        ListedOffset { offset: offset.0, timestamp: -1, leader_epoch }
+    }
+
+    fn earliest_pending_upload(&self) -> ListedOffset {
+        if !self.config().remote_storage_enable {
+            return ListedOffset::NONE;
+        }
+        match self.tiered_end_offset() {
+            Some(end) => self.listed_at(end),
+            None if self.log().local_log_start_offset() == self.log_start_offset() => {
+                self.listed_at(self.log_start_offset())
+            }
+            None => ListedOffset::NONE,
+        }
+    }
+
+    async fn max_timestamp(&self, isolation: Isolation) -> Result<ListedOffset, ReadError> {
+        let local = self.log().max_timestamp_offset().map_err(ReadError::Log)?;
+        let local = local.filter(|found| found.offset < self.visible_end(isolation)).map(ListedOffset::from);
+        let tiered = self.tiered_max_timestamp().await?;
+        let best = [tiered, local].into_iter().flatten().reduce(|tiered, local| {
+            // The earlier of two equal ones, as Kafka takes the first record with the largest timestamp.
+            if local.timestamp > tiered.timestamp { local } else { tiered }
+        });
+        Ok(best.unwrap_or(ListedOffset::NONE))
+    }
+
+    async fn at_timestamp(&self, timestamp: i64, isolation: Isolation) -> Result<ListedOffset, ReadError> {
+        if let Some(found) = self.tiered_at_timestamp(timestamp).await? {
+            return Ok(found);
+        }
+        let found = self.log().offset_for_timestamp(timestamp).map_err(ReadError::Log)?;
+        let visible = found.filter(|found| found.offset < self.visible_end(isolation));
+        Ok(visible.map_or(ListedOffset::NONE, ListedOffset::from))
+    }
+}
+
+impl From<crate::log::TimestampedOffset> for ListedOffset {
+    fn from(found: crate::log::TimestampedOffset) -> ListedOffset {
+        ListedOffset { offset: found.offset.0, timestamp: found.timestamp, leader_epoch: found.leader_epoch.0 }
+    }
+}

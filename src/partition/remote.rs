@@ -1,0 +1,111 @@
+//! A partition's history in the tier: opening it, reading it, and letting local copies go.
+
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use stratalog_protocol::records::{BatchIter, first_record_at_or_after};
+use stratalog_types::Offset;
+use tokio::time::Instant;
+
+use super::error::ReadError;
+use super::offsets::ListedOffset;
+use super::partition::{Isolation, Partition};
+use super::tier::{TierError, Tiered, UploadedSegment};
+use crate::log;
+
+/// How long a lookup by timestamp waits for the store (`remote.list.offsets.request.timeout.ms`).
+const LOOKUP_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+/// Bytes that the records of one batch may take when a timestamp is looked for in it.
+const WALK_OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+impl Partition {
+    /// The tier's half; `None` when nothing of this partition was ever to be tiered.
+    pub fn tiered(&self) -> Option<Arc<Tiered>> {
+        self.tiered.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_tiered(&self, tiered: Arc<Tiered>) {
+        *self.tiered.write().unwrap_or_else(PoisonError::into_inner) = Some(tiered);
+    }
+
+    /// One past the last offset in the tier; `None` when nothing is there.
+    pub fn tiered_end_offset(&self) -> Option<Offset> {
+        self.tiered()?.view().tiered_end_offset()
+    }
+
+    /// Moves the next closed segment up, if this partition is tiered and one is ready.
+    pub async fn upload_next(&self) -> Result<Option<UploadedSegment>, TierError> {
+        let config = self.config();
+        let Some(tiered) = self.tiered().filter(|_| config.remote_storage_enable && !config.remote_log_copy_disable)
+        else {
+            return Ok(None);
+        };
+        tiered.upload_next(self.leader_epoch(), self.visible_end(Isolation::ReadCommitted)).await
+    }
+
+    /// Bytes of local segments that the tier does not have.
+    pub fn local_bytes_beyond(&self, next_offset: Offset) -> u64 {
+        let closed = self.log().closed_segments();
+        let tiered: u64 = closed.iter().filter(|s| s.end_offset <= next_offset).map(|s| s.bytes).sum();
+        self.log().size_bytes().saturating_sub(tiered)
+    }
+
+    /// Drops the local copies of all that is tiered for good. Blocks. Returns segments and bytes dropped.
+    pub fn evict(&self) -> Result<(u64, u64), log::Error> {
+        let Some(tiered) = self.tiered() else { return Ok((0, 0)) };
+        let durable = tiered.durable_end_offset();
+        let going = self.log().closed_segments().into_iter().filter(|s| s.end_offset <= durable);
+        let (segments, bytes) = going.fold((0, 0), |(count, bytes), s| (count + 1, bytes + s.bytes));
+        self.log().delete_local_below(durable)?;
+        Ok((segments, bytes))
+    }
+
+    pub(super) async fn tiered_max_timestamp(&self) -> Result<Option<ListedOffset>, ReadError> {
+        let Some(tiered) = self.tiered() else { return Ok(None) };
+        let entries = tiered.entries().await.map_err(ReadError::Tier)?;
+        let Some(newest) = entries.iter().map(|entry| entry.max_timestamp).max().filter(|max| *max >= 0) else {
+            return Ok(None);
+        };
+        self.tiered_at_timestamp(newest).await
+    }
+
+    pub(super) async fn tiered_at_timestamp(&self, timestamp: i64) -> Result<Option<ListedOffset>, ReadError> {
+        let Some(tiered) = self.tiered() else { return Ok(None) };
+        let log_start_offset = self.log_start_offset();
+        let mut from = log_start_offset;
+        loop {
+            let deadline = Instant::now() + LOOKUP_WAIT;
+            let chunk = tiered.chunk_at_timestamp(timestamp, from, deadline).await.map_err(ReadError::Tier)?;
+            let Some(chunk) = chunk else { return Ok(None) };
+            let mut last = from;
+            for batch in BatchIter::new(&chunk) {
+                let Ok(batch) = batch else { break };
+                last = Offset(batch.header.next_offset());
+                if batch.header.max_timestamp < timestamp || last <= log_start_offset {
+                    continue;
+                }
+                let found = first_record_at_or_after(&batch, timestamp, WALK_OUTPUT_BYTES_MAX);
+                if let Ok(Some(found)) = found.map(|f| f.filter(|f| f.offset >= log_start_offset.0)) {
+                    return Ok(Some(ListedOffset {
+                        offset: found.offset,
+                        timestamp: found.timestamp,
+                        leader_epoch: batch.header.partition_leader_epoch,
+                    }));
+                }
+            }
+            if last <= from {
+                return Ok(None);
+            }
+            from = last;
+        }
+    }
+
+    /// Whole batches from the one that holds `from`; empty when the store is not in time.
+    pub async fn read_remote(&self, from: Offset, bytes_max: u32, deadline: Instant) -> Result<Vec<Bytes>, ReadError> {
+        let tiered = self.tiered().ok_or(ReadError::NoTier)?;
+        let pieces = tiered.read(from, bytes_max as usize, deadline).await.map_err(ReadError::Tier)?;
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        self.counters().bytes_out.inc_by(bytes as u64);
+        Ok(pieces)
+    }
+}

@@ -1,0 +1,84 @@
+//! What a partition may forget: decided here as pure functions over intervals, done by the partition.
+//!
+//! Order of effects: the log start is durable first, then files go. A crash between leaves files below the log start,
+//! which the next round removes.
+
+use stratalog_types::Offset;
+
+use super::partition::Partition;
+use crate::config::TopicConfig;
+use crate::log::{self, SegmentInfo};
+
+/// Where the log start may move to: past closed segments that are too old, or over the size limit. `total_bytes` is the
+/// size of the whole log over both tiers, each interval counted once; `segments` are the oldest closed ones first.
+pub fn retained_start(
+    segments: &[SegmentInfo],
+    total_bytes: u64,
+    log_start_offset: Offset,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
+    now_ms: i64,
+) -> Offset {
+    let mut start = log_start_offset;
+    let mut bytes_left = total_bytes;
+    for segment in segments {
+        let age_ms = now_ms.saturating_sub(segment.max_timestamp.unwrap_or(segment.last_modified_ms));
+        let too_old = retention_ms.is_some_and(|limit| age_ms > i64::try_from(limit).unwrap_or(i64::MAX));
+        let over_size = retention_bytes.is_some_and(|limit| bytes_left.saturating_sub(segment.bytes) >= limit);
+        let below_start = segment.end_offset <= log_start_offset;
+        if !(too_old || over_size || below_start) {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(segment.bytes);
+        start = start.max(segment.end_offset);
+    }
+    start
+}
+
+impl Partition {
+    /// One round on local disk: moves the log start where no tier does it, and removes local copies of what is tiered
+    /// for good and past the hot set. Blocks.
+    pub fn retain_local(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
+        let log = self.log();
+        if let Some(tiered) = self.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {
+            let start = retained_start(
+                &log.closed_segments(),
+                log.size_bytes(),
+                log.local_log_start_offset(),
+                config.local_retention_ms,
+                config.local_retention_bytes,
+                now_ms,
+            );
+            let start = start.min(tiered.durable_end_offset()).max(log.log_start_offset());
+            return log.delete_local_below(start).map(drop);
+        }
+        if !config.cleanup_delete {
+            return log.delete_local_below(log.log_start_offset()).map(drop);
+        }
+        self.roll_expired(config, now_ms)?;
+        let start = retained_start(
+            &log.closed_segments(),
+            log.size_bytes(),
+            log.log_start_offset(),
+            config.retention_ms,
+            config.retention_bytes,
+            now_ms,
+        );
+        // Only what consumers could see may go: the rest is not durable yet.
+        let start = start.min(self.high_watermark().get());
+        log.set_log_start_offset(start)?;
+        log.delete_local_below(start).map(drop)
+    }
+
+    /// An active segment whose every record is expired is closed, so that it can go (as Kafka does).
+    fn roll_expired(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
+        let Some(limit) = config.retention_ms else { return Ok(()) };
+        let log = self.log();
+        let newest = match log.max_timestamp_offset() {
+            Ok(Some(newest)) => newest,
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        let expired = now_ms.saturating_sub(newest.timestamp) > i64::try_from(limit).unwrap_or(i64::MAX);
+        if expired { log.roll().map(drop) } else { Ok(()) }
+    }
+}

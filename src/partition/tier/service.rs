@@ -1,0 +1,211 @@
+//! The tasks that move closed segments up, oldest first and fair over partitions, and forget what retention says.
+//!
+//! A partition that fails is tried again at the next round; the others go on. Every round is bounded by the store's own
+//! deadlines. Owns no state that matters: all of it is in the log and the manifest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use stratalog_tiering::gc::topic::PurgeProgress;
+use stratalog_tiering::manifest::RetentionPolicy;
+use stratalog_types::TopicId;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::shared::Tier;
+use super::tiered::{TierError, UploadedSegment};
+use crate::clock::Clock;
+use crate::metadata::Metadata;
+use crate::metrics::{Metrics, ReasonLabel, TopicLabel};
+use crate::partition::{Isolation, Partition, Partitions};
+
+/// DELETE requests of one partition's round.
+pub const DELETES_PER_ROUND: u64 = 1000;
+
+/// Wakes the service before its interval is over.
+#[derive(Clone, Default)]
+pub struct ServiceHandle {
+    wake: Arc<Notify>,
+}
+
+impl ServiceHandle {
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+}
+
+pub struct Service {
+    pub tier: Option<Arc<Tier>>,
+    pub partitions: Arc<Partitions>,
+    pub metadata: Arc<Metadata>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub handle: ServiceHandle,
+    /// Between two rounds of uploads.
+    pub interval: Duration,
+    /// Between two rounds of retention.
+    pub retention_interval: Duration,
+}
+
+impl Service {
+    /// Runs until `stopped` turns true; an upload under way is finished or dropped with its future.
+    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
+        let interval = self.interval.max(Duration::from_millis(10));
+        let mut retained_at = tokio::time::Instant::now();
+        loop {
+            let round = async {
+                self.upload_round().await;
+                if retained_at.elapsed() >= self.retention_interval {
+                    self.retention_round().await;
+                    return true;
+                }
+                false
+            };
+            tokio::select! {
+                _ = stopped.changed() => return,
+                retained = round => if retained {
+                    retained_at = tokio::time::Instant::now();
+                },
+            }
+            tokio::select! {
+                _ = stopped.changed() => return,
+                () = tokio::time::sleep(interval) => {}
+                () = self.handle.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Uploads until no partition has anything ready: one segment of each in turn.
+    async fn upload_round(&self) {
+        let Some(tier) = &self.tier else { return };
+        let permits = Arc::new(Semaphore::new(tier.config.upload_concurrency.max(1)));
+        let mut waiting: Vec<Arc<Partition>> = self.partitions.all();
+        while !waiting.is_empty() {
+            let uploads = waiting.into_iter().map(|partition| {
+                let permits = permits.clone();
+                async move {
+                    let _permit = permits.acquire_owned().await.ok()?;
+                    self.upload_one(&partition).await.then_some(partition)
+                }
+            });
+            waiting = join_all(uploads).await.into_iter().flatten().collect();
+        }
+    }
+
+    /// Whether something was uploaded: there may be more.
+    async fn upload_one(&self, partition: &Partition) -> bool {
+        match partition.upload_next().await {
+            Ok(Some(uploaded)) => {
+                self.count(partition, &uploaded);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.metrics.tier_upload_errors.get_or_create(&ReasonLabel { reason: reason(&error) }).inc();
+                tracing::warn!(partition = %partition.topic_partition(), "upload failed and is tried again: {}", chain(&error));
+                false
+            }
+        }
+    }
+
+    fn count(&self, partition: &Partition, uploaded: &UploadedSegment) {
+        let label = TopicLabel { topic: partition.topic_partition().topic.to_string() };
+        let entry = &uploaded.entry;
+        self.metrics.tier_segments_uploaded.get_or_create(&label).inc();
+        self.metrics.tier_raw_bytes_uploaded.get_or_create(&label).inc_by(entry.raw_bytes);
+        self.metrics.tier_stored_bytes_uploaded.get_or_create(&label).inc_by(entry.object_bytes);
+        tracing::debug!(
+            partition = %partition.topic_partition(), base_offset = %entry.base_offset, end_offset = %entry.end_offset,
+            raw_bytes = entry.raw_bytes, object_bytes = entry.object_bytes, "segment tiered"
+        );
+    }
+
+    async fn retention_round(&self) {
+        for partition in self.partitions.all() {
+            if let Err(error) = self.retain(&partition).await {
+                tracing::warn!(partition = %partition.topic_partition(), "retention failed and is tried again: {}", chain(&error));
+            }
+        }
+        for (topic_id, deleting) in self.metadata.image().deleting.clone() {
+            if let Err(error) = self.remove_deleted(topic_id, &deleting.0, deleting.1, deleting.2).await {
+                tracing::warn!(%topic_id, "deleted topic {} is not purged yet: {error}", deleting.0);
+            }
+        }
+    }
+
+    async fn retain(&self, partition: &Arc<Partition>) -> Result<(), TierError> {
+        let config = partition.config();
+        let now_ms = self.clock.now_ms();
+        if let Some(tiered) = partition.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {
+            let policy = RetentionPolicy {
+                retention_ms: config.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+                retention_bytes: config.retention_bytes,
+                now_ms,
+                bytes_beyond_tier: partition.local_bytes_beyond(tiered.view().next_offset()),
+            };
+            let committed_end = partition.visible_end(Isolation::ReadCommitted);
+            tiered.retain(partition.leader_epoch(), &policy, committed_end).await?;
+        }
+        let partition = partition.clone();
+        let local = tokio::task::spawn_blocking(move || partition.retain_local(&config, now_ms));
+        local.await.map_err(|_| TierError::CutOff)??;
+        Ok(())
+    }
+
+    /// Removes what a deleted topic left in the bucket, then the intent. Every step may be repeated after a crash.
+    async fn remove_deleted(
+        &self,
+        topic_id: TopicId,
+        name: &str,
+        partitions: i32,
+        tiered: bool,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if let (Some(tier), true) = (&self.tier, tiered) {
+            let life = tier.topic_life().await?;
+            let mut purge = match life.resume_purge(topic_id).await? {
+                Some(purge) => purge,
+                None => {
+                    let deletion = life.delete(topic_id, name, partitions).await?;
+                    life.purge(&deletion).await?
+                }
+            };
+            loop {
+                match purge.step(DELETES_PER_ROUND).await? {
+                    PurgeProgress::More { .. } => {}
+                    // Heads and marker stay for the longest time of a late PUT; a later round takes them.
+                    PurgeProgress::Waiting { .. } => return Ok(()),
+                    PurgeProgress::Done { .. } => break,
+                }
+            }
+        }
+        let metadata = self.metadata.clone();
+        tokio::task::spawn_blocking(move || metadata.finish_deletion(topic_id)).await??;
+        Ok(())
+    }
+}
+
+fn reason(error: &TierError) -> &'static str {
+    match error {
+        TierError::Claim(_) => "claim",
+        TierError::Manifest(_) | TierError::Fenced | TierError::NeedsReconcile { .. } => "manifest",
+        TierError::Upload(_) => "store",
+        TierError::Replay(_) | TierError::Scrub(_) => "read",
+        TierError::LogRead(_) | TierError::Log(_) | TierError::Hole { .. } => "log",
+        TierError::CutOff => "stopped",
+    }
+}
+
+/// An error with all its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

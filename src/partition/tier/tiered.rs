@@ -1,0 +1,310 @@
+//! One partition's history in the tier.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use stratalog_tiering::cluster::ClaimError;
+use stratalog_tiering::entry::Entry;
+use stratalog_tiering::format::{Sha256, TopicSection};
+use stratalog_tiering::manifest::{
+    Committed, Identity, Limits, Lookup, ManifestConfig, ManifestError, ManifestView, PartitionManifest, Retry,
+};
+use stratalog_tiering::object_key::TierPartition;
+use stratalog_tiering::reader::{IndexError, ReadAnswer, ReadRequest, ReplayError, SegmentIndex};
+use stratalog_tiering::recovery::{Leadership, Reconcile, Started};
+use stratalog_tiering::scrub::{self, Depth, ScrubError};
+use stratalog_tiering::upload::{SegmentUpload, UploadError};
+use stratalog_types::{LeaderEpoch, Offset};
+use tokio::time::Instant;
+
+use super::shared::Tier;
+use super::source;
+use crate::log::{self, Log};
+
+/// Named by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum TierError {
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Scrub(#[from] ScrubError),
+    #[error("the log cannot be read: {0}")]
+    LogRead(#[from] log::ReadError),
+    #[error("the log cannot be changed: {0}")]
+    Log(#[from] log::Error),
+    /// Offsets that the tier lacks and the local log no longer has, above the log start.
+    #[error("offsets {from} to {to} are neither in the tier nor on local disk")]
+    Hole { from: Offset, to: Offset },
+    /// The log disagrees with the tier after it was damaged or emptied.
+    #[error(
+        "the log ends at {log_end_offset}, before the tier's end {next_offset}: the data directory lost synced records; \
+         restore it, or recreate the topic"
+    )]
+    NeedsReconcile { log_end_offset: Offset, next_offset: Offset },
+    #[error("the tier is led elsewhere")]
+    Fenced,
+    #[error("a task was cut off")]
+    CutOff,
+}
+
+/// A segment that was moved up.
+#[derive(Debug, Clone)]
+pub struct UploadedSegment {
+    pub entry: Entry,
+    pub committed: Committed,
+}
+
+pub struct Tiered {
+    of: TierPartition,
+    topic_name: Arc<str>,
+    tier: Arc<Tier>,
+    log: Arc<Log>,
+    manifest: PartitionManifest,
+    index: Arc<dyn SegmentIndex>,
+    /// One upload, retention round or start at a time.
+    work: tokio::sync::Mutex<Work>,
+    /// Chain digest of the newest segment, when this process uploaded it.
+    chain: Mutex<Option<(Offset, Sha256)>>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// The leader epoch whose session is active.
+    session: Option<LeaderEpoch>,
+}
+
+impl Tiered {
+    /// Opens the local copy of the manifest: reads of tiered history can begin. Blocks; the bucket is not asked.
+    pub fn open(tier: Arc<Tier>, log: Arc<Log>) -> Result<Tiered, ManifestError> {
+        let of = TierPartition { topic_id: log.topic_id(), partition: log.topic_partition().partition };
+        let topic_name = log.topic_partition().topic.clone();
+        let config = ManifestConfig {
+            identity: Identity { cluster_id: tier.cluster_id.clone(), of, topic_name: topic_name.to_string() },
+            directory: log.path().to_owned(),
+            grace: tier.grace,
+            retry: Retry::default(),
+            limits: Limits::default(),
+        };
+        let checkpointed = log.clone();
+        let manifest = PartitionManifest::open(
+            tier.store.clone(),
+            config,
+            tier.ambient.clone(),
+            tier.pages.clone(),
+            Arc::new(move |offset| checkpointed.set_log_start_offset(offset).map_err(io::Error::other)),
+        )?;
+        let index: Arc<dyn SegmentIndex> = Arc::new(Index(manifest.clone()));
+        Ok(Tiered {
+            of,
+            topic_name,
+            tier,
+            log,
+            manifest,
+            index,
+            work: tokio::sync::Mutex::default(),
+            chain: Mutex::new(None),
+        })
+    }
+
+    pub fn partition(&self) -> TierPartition {
+        self.of
+    }
+
+    pub fn view(&self) -> Arc<ManifestView> {
+        self.manifest.snapshot()
+    }
+
+    /// Local segments that end at or below it are tiered for good.
+    pub fn durable_end_offset(&self) -> Offset {
+        self.manifest.durable_next_offset()
+    }
+
+    /// Fences the head under this leadership, once.
+    async fn ensure_session(&self, work: &mut Work, leader_epoch: LeaderEpoch) -> Result<(), TierError> {
+        if work.session == Some(leader_epoch) {
+            return Ok(());
+        }
+        let owner_epoch = self.tier.owner_epoch().await?;
+        let leadership = Leadership {
+            owner_epoch,
+            leader_epoch,
+            clean: true,
+            log_end_offset: self.log.log_end_offset(),
+            // Nothing was ever dropped locally for the tier's sake, so a missing head loses nothing.
+            topic_is_new: self.log.local_log_start_offset() <= self.log.log_start_offset(),
+        };
+        if self.of.partition.0 == 0 {
+            let life = self.tier.topic_life().await?;
+            if let Err(error) = life.create(self.of.topic_id, &self.topic_name, 1).await {
+                tracing::debug!(of = %self.of, "topic marker not written: {error}");
+            }
+        }
+        match self.manifest.start(&leadership).await? {
+            Started::Active { .. } => {
+                work.session = Some(leader_epoch);
+                Ok(())
+            }
+            Started::Fenced { .. } => Err(TierError::Fenced),
+            Started::ReconcileNeeded(Reconcile { next_offset, .. }) => {
+                Err(TierError::NeedsReconcile { log_end_offset: self.log.log_end_offset(), next_offset })
+            }
+        }
+    }
+
+    /// Moves the next closed segment up, if one is ready: below `committed_end` (high watermark and last stable offset).
+    pub async fn upload_next(
+        &self,
+        leader_epoch: LeaderEpoch,
+        committed_end: Offset,
+    ) -> Result<Option<UploadedSegment>, TierError> {
+        let mut work = self.work.lock().await;
+        self.ensure_session(&mut work, leader_epoch).await?;
+        let log_start_offset = self.log.log_start_offset();
+        let view = self.view();
+        if log_start_offset > view.next_offset() {
+            // DeleteRecords or local retention went past the tiered end: the next offset follows.
+            self.manifest.advance_log_start(log_start_offset).await?;
+        }
+        let from = self.view().next_offset().max(log_start_offset);
+        let local_start = self.log.local_log_start_offset();
+        if local_start > from {
+            return Err(TierError::Hole { from, to: local_start });
+        }
+        let closed = self.log.closed_segments();
+        let Some(segment) = closed.iter().find(|segment| segment.end_offset > from) else { return Ok(None) };
+        if segment.end_offset > committed_end {
+            return Ok(None);
+        }
+        let result = self.upload(from, segment.end_offset, segment.bytes).await;
+        if let Err(TierError::Manifest(ManifestError::Inactive { .. } | ManifestError::Fenced { .. })) = &result {
+            work.session = None;
+        }
+        result.map(Some)
+    }
+
+    async fn upload(&self, from: Offset, end: Offset, bytes_hint: u64) -> Result<UploadedSegment, TierError> {
+        let pending = self.manifest.begin_upload(from).await?;
+        let log = self.log.clone();
+        let opened = tokio::task::spawn_blocking(move || log.segment_for_upload(from)).await;
+        let Some(segment) = opened.map_err(|_| TierError::CutOff)?? else {
+            return Err(TierError::Hole { from, to: end });
+        };
+        let (mut runs, aside) = source::open(segment);
+        let previous_digest = self.chain_before(from);
+        let upload = SegmentUpload {
+            topic: TopicSection { of: self.of, name: self.topic_name.to_string(), config: Vec::new() },
+            name: pending.name(),
+            end_offset: Some(end),
+            raw_bytes_hint: bytes_hint,
+            epochs: aside.epochs,
+            aborted: aside.aborted,
+            producer_snapshot: aside.producer_snapshot,
+            previous_digest,
+            now_ms: (self.tier.ambient.wall_ms)(),
+        };
+        let uploaded = self.tier.writer.upload(upload, &mut runs).await?;
+        let committed =
+            self.manifest.commit_segment(&pending, uploaded.entry.clone(), self.log.log_start_offset()).await?;
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, uploaded.digest.chain()));
+        Ok(UploadedSegment { entry: uploaded.entry, committed })
+    }
+
+    fn chain_before(&self, from: Offset) -> Sha256 {
+        let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        chain.as_ref().filter(|(end, _)| *end == from).map_or(Sha256([0; 32]), |(_, chain)| *chain)
+    }
+
+    /// Moves the log start by total retention, then deletes what has waited out its grace.
+    pub async fn retain(
+        &self,
+        leader_epoch: LeaderEpoch,
+        policy: &stratalog_tiering::manifest::RetentionPolicy,
+        committed_end: Offset,
+    ) -> Result<(), TierError> {
+        let mut work = self.work.lock().await;
+        self.ensure_session(&mut work, leader_epoch).await?;
+        let log_start_offset = self.log.log_start_offset();
+        if log_start_offset > self.view().log_start_offset() {
+            self.manifest.advance_log_start(log_start_offset).await?;
+        }
+        self.manifest.retention(policy, committed_end).await?;
+        self.manifest.reap(super::service::DELETES_PER_ROUND).await?;
+        Ok(())
+    }
+
+    /// Whole batches from the one that holds `from`; empty when the store is not in time.
+    pub async fn read(&self, from: Offset, bytes_max: usize, deadline: Instant) -> Result<Vec<Bytes>, TierError> {
+        let request = ReadRequest { of: self.of, offset: from, bytes_max, deadline };
+        match self.tier.replay.read(&self.index, request).await? {
+            ReadAnswer::Data(read) => Ok(read.slices.into_iter().map(|slice| slice.bytes).collect()),
+            ReadAnswer::Pending => Ok(Vec::new()),
+            ReadAnswer::End => Err(TierError::Hole { from, to: self.log.local_log_start_offset() }),
+        }
+    }
+
+    /// The batches that may hold the first record at or after `timestamp`, from `from` on: one chunk.
+    pub async fn chunk_at_timestamp(
+        &self,
+        timestamp: i64,
+        from: Offset,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, TierError> {
+        let Some(entry) = self.view().lookup_timestamp(timestamp, from).await? else { return Ok(None) };
+        match self.tier.replay.chunk_at_timestamp(self.of, &entry, timestamp, deadline).await? {
+            ReadAnswer::Data(read) => Ok(read.slices.into_iter().next().map(|slice| slice.bytes)),
+            ReadAnswer::Pending | ReadAnswer::End => Ok(None),
+        }
+    }
+
+    /// Every entry of the manifest, in order.
+    pub async fn entries(&self) -> Result<Vec<Entry>, TierError> {
+        Ok(self.view().entries_from(Offset::ZERO, usize::MAX).await?)
+    }
+
+    /// Reads an object's real bytes and checks them all.
+    pub async fn verify(&self, entry: &Entry) -> Result<scrub::Verified, TierError> {
+        let depth = Depth::Unpacked(self.tier.codecs.clone());
+        Ok(scrub::verify(&*self.tier.store, self.of, entry, &depth).await?)
+    }
+
+    /// The name of an entry's object.
+    pub fn object_of(&self, entry: &Entry) -> String {
+        self.of.segment_of(entry)
+    }
+}
+
+/// The manifest as the cold reader asks it.
+struct Index(PartitionManifest);
+
+impl SegmentIndex for Index {
+    fn find(&self, offset: Offset) -> BoxFuture<'_, Result<Option<Entry>, IndexError>> {
+        let view = self.0.snapshot();
+        async move {
+            let failed = |error: ManifestError| IndexError(Arc::new(error));
+            match view.lookup(offset).await.map_err(failed)? {
+                Lookup::Found(entry) => Ok(Some(entry)),
+                Lookup::BelowLogStart { log_start_offset } => {
+                    match view.lookup(log_start_offset).await.map_err(failed)? {
+                        Lookup::Found(entry) => Ok(Some(entry)),
+                        Lookup::BelowLogStart { .. } | Lookup::Beyond { .. } | Lookup::Unknown => Ok(None),
+                    }
+                }
+                Lookup::Beyond { .. } => Ok(None),
+                Lookup::Unknown => {
+                    let unasked = ManifestError::Inactive { of: self.0.partition() };
+                    Err(IndexError(Arc::new(unasked)))
+                }
+            }
+        }
+        .boxed()
+    }
+}
