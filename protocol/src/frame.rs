@@ -9,6 +9,9 @@ use crate::codec::{DecodeError, Decoder, EncodeError, Encoder, Field, Nullable, 
 use crate::messages::{Request, Response};
 use crate::part::Part;
 
+#[cfg(test)]
+mod tests;
+
 /// What opens every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHeader {
