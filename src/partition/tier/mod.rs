@@ -10,6 +10,6 @@ mod shared;
 mod source;
 mod tiered;
 
-pub use service::{Service, ServiceHandle};
+pub use service::{Service, ServiceHandle, chain};
 pub use shared::{OpenError, OwnerRecord, Tier};
 pub use tiered::{TierError, Tiered, UploadedSegment};

@@ -16,6 +16,7 @@ use stratalog_tiering::object_key::TierPartition;
 use stratalog_tiering::reader::{IndexError, ReadAnswer, ReadRequest, ReplayError, SegmentIndex};
 use stratalog_tiering::recovery::{Leadership, Reconcile, Started};
 use stratalog_tiering::scrub::{self, Depth, ScrubError};
+use stratalog_tiering::store::StoreError;
 use stratalog_tiering::upload::{SegmentUpload, UploadError};
 use stratalog_types::{LeaderEpoch, Offset};
 use tokio::time::Instant;
@@ -54,6 +55,29 @@ pub enum TierError {
     Fenced,
     #[error("a task was cut off")]
     CutOff,
+}
+
+impl TierError {
+    /// Whether the same call may succeed later by itself.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            TierError::Claim(ClaimError::Store { .. } | ClaimError::Contended { .. }) => true,
+            TierError::Manifest(error) => error.is_retriable(),
+            TierError::Upload(UploadError::Store(error)) | TierError::Replay(ReplayError::Store(error)) => {
+                !matches!(error, StoreError::Refused { .. })
+            }
+            TierError::Claim(_)
+            | TierError::Upload(_)
+            | TierError::Replay(_)
+            | TierError::Scrub(_)
+            | TierError::LogRead(_)
+            | TierError::Log(_)
+            | TierError::Hole { .. }
+            | TierError::NeedsReconcile { .. }
+            | TierError::Fenced
+            | TierError::CutOff => false,
+        }
+    }
 }
 
 /// A segment that was moved up.

@@ -4,6 +4,8 @@
 //! drain, background tasks end, the data directory closes with its clean mark. What fails at start undoes what was built
 //! by dropping it; a stop that is cut short leaves no clean mark, and the next start recovers.
 
+mod tier_control;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::admin::{self, Readiness};
 use crate::api::{self, Node};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Listener, TierConfig, TierLocation};
@@ -42,6 +45,8 @@ pub enum StartError {
     Resolve { listener: String, problem: String },
     #[error(transparent)]
     Tier(#[from] tier::OpenError),
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     #[error("start was cut off")]
     CutOff,
 }
@@ -61,6 +66,7 @@ pub struct Running {
     pub listening: Vec<(String, SocketAddr)>,
     /// Where metrics and health are served.
     pub admin: Option<SocketAddr>,
+    readiness: watch::Sender<Readiness>,
     stop: watch::Sender<bool>,
     serving: JoinSet<()>,
     background: JoinSet<()>,
@@ -105,7 +111,29 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
         retention_interval: node.config.log.retention_check_interval,
     };
     background.spawn(service.run(stopped.clone()));
-    Ok(Running { node, listening, admin: None, stop, serving, background })
+
+    let (handle, requests, readiness) = admin::channel();
+    let control = tokio::spawn(tier_control::serve(node.clone(), tier_tasks, requests));
+    let admin = match &node.config.admin_listener {
+        Some(listener) => {
+            let service = admin::Service::bind(listener, handle, node.metrics.clone()).await?;
+            let address = service.address();
+            let mut stopping = stopped.clone();
+            background.spawn(async move {
+                let served = service.run(async move {
+                    let _ = stopping.wait_for(|stop| *stop).await;
+                });
+                if let Err(error) = served.await {
+                    tracing::error!("admin HTTP ended: {error}");
+                }
+                control.abort();
+            });
+            Some(address)
+        }
+        None => None,
+    };
+    let _ = readiness.send(Readiness::Ready);
+    Ok(Running { node, listening, admin, readiness, stop, serving, background })
 }
 
 struct Opening {
@@ -202,6 +230,7 @@ impl Running {
 
     /// Drains: answers what was placed, ends the tasks, closes the data directory with its clean mark.
     pub async fn stop(mut self) -> Result<(), StopError> {
+        let _ = self.readiness.send(Readiness::Stopping);
         let _ = self.stop.send(true);
         let limit = self.node.config.shutdown_timeout;
         let drained = timeout(limit, async {
