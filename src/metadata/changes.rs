@@ -83,6 +83,12 @@ impl Metadata {
                 next_producer_id = record::decode::<record::ProducerIds>(&key, &value)?.next;
             } else if key == record::BROKER_CONFIGS {
                 image.broker_configs = record::decode::<record::Configs>(&key, &value)?.configs;
+            } else if let Some(id) = key.strip_prefix(record::NODE_CONFIGS) {
+                let id = id.parse().map_err(|_| StoreError::Corrupt {
+                    key: key.clone(),
+                    reason: "the key does not end in a broker id".to_owned(),
+                })?;
+                image.node_configs.insert(id, record::decode::<record::Configs>(&key, &value)?.configs);
             } else {
                 let reason = "no record of this name is known here: start the newer stratalog that wrote it".to_owned();
                 return Err(StoreError::Corrupt { key, reason }.into());
@@ -225,6 +231,17 @@ impl Metadata {
         let value = record::encode(record::TIER_OWNER, &record::TierOwner::new(owner_epoch))?;
         image.tier_owner_epoch = Some(owner_epoch);
         self.publish(&[Change::Put(record::TIER_OWNER.to_owned(), value)], image)?;
+        Ok(())
+    }
+
+    /// Replaces the dynamic configs of one broker.
+    pub fn set_node_configs(&self, node: i32, configs: BTreeMap<String, String>) -> Result<(), Error> {
+        let _changing = self.lock();
+        let mut image = Image::clone(&self.image());
+        let key = format!("{}{node}", record::NODE_CONFIGS);
+        let value = record::encode(&key, &record::Configs::new(configs.clone()))?;
+        image.node_configs.insert(node, configs);
+        self.publish(&[Change::Put(key, value)], image)?;
         Ok(())
     }
 

@@ -60,6 +60,8 @@ pub struct Image {
     pub tier_owner_epoch: Option<u64>,
     /// Dynamic configs of all brokers ("" in AlterConfigs).
     pub broker_configs: BTreeMap<String, String>,
+    /// Dynamic configs of single brokers, by id; stronger than those of all.
+    pub node_configs: BTreeMap<i32, BTreeMap<String, String>>,
 }
 
 impl Image {
