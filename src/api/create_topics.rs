@@ -1,6 +1,7 @@
 //! CreateTopics, and the creation that Metadata does on demand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use stratalog_protocol::ErrorCode;
@@ -8,17 +9,20 @@ use stratalog_protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
     CreateTopicsResponse,
 };
+use stratalog_types::TopicId;
 
-use super::error;
 use super::node::Node;
+use super::refusal::{Refusal, blocking};
 use crate::config::{TopicConfig, describe};
-use crate::metadata::{self, NewTopic, Topic};
+use crate::metadata::{NewTopic, Topic};
 use crate::net::RequestContext;
 
 /// Kafka's bound for one request.
 const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 /// "The broker's default" in `num_partitions` and `replication_factor` (KIP-464).
-const NOT_GIVEN: i64 = -1;
+const NOT_GIVEN: i32 = -1;
+/// The log of Kafka's own metadata: no topic may take its name.
+const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// A topic to create; `None` is the broker's default.
 #[derive(Debug, Clone)]
@@ -31,54 +35,55 @@ pub struct Creation {
     pub configs: BTreeMap<String, String>,
 }
 
-/// Why a topic is not created.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    pub code: ErrorCode,
-    pub message: String,
-}
-
-impl Refusal {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into() }
-    }
-}
-
-impl From<metadata::Error> for Refusal {
-    fn from(error: metadata::Error) -> Refusal {
-        Refusal::new(error::of_metadata(&error), error.to_string())
-    }
-}
-
 pub async fn handle(
     node: Arc<Node>,
     _context: RequestContext,
     request: CreateTopicsRequest,
     _version: i16,
 ) -> CreateTopicsResponse {
-    let mut times: HashMap<&str, usize> = HashMap::new();
-    request.topics.iter().for_each(|topic| *times.entry(&topic.name).or_default() += 1);
-    let asked: usize = request.topics.iter().map(|topic| usize::try_from(topic.num_partitions).unwrap_or(1)).sum();
+    let mut seen = HashSet::new();
+    let repeated: HashSet<&str> =
+        request.topics.iter().map(|topic| topic.name.as_str()).filter(|name| !seen.insert(*name)).collect();
+    let excessive = partitions_asked(&request.topics) > PARTITIONS_PER_REQUEST_MAX;
+    let mut told = HashSet::new();
     let mut topics = Vec::new();
     for topic in &request.topics {
-        let result = if asked > PARTITIONS_PER_REQUEST_MAX {
-            Err(Refusal::new(ErrorCode::POLICY_VIOLATION, "Excessively large number of partitions per request."))
-        } else if times.get(topic.name.as_str()).is_some_and(|times| *times > 1) {
+        if !told.insert(topic.name.as_str()) {
+            continue;
+        }
+        let result = if topic.name == METADATA_TOPIC {
+            let problem = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
+            Err(Refusal::new(ErrorCode::INVALID_REQUEST, problem))
+        } else if repeated.contains(topic.name.as_str()) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
+        } else if excessive {
+            Err(Refusal::new(ErrorCode::POLICY_VIOLATION, "Excessively large number of partitions per request."))
         } else {
             create_asked(&node, topic, request.validate_only).await
         };
-        let duplicate = topics.iter().any(|done: &CreatableTopicResult| done.name == topic.name);
-        if !duplicate {
-            topics.push(result.unwrap_or_else(|refusal| CreatableTopicResult {
-                name: topic.name.clone(),
-                error_code: refusal.code,
-                error_message: Some(refusal.message),
-                ..CreatableTopicResult::default()
-            }));
-        }
+        topics.push(result.unwrap_or_else(|refusal| refused(topic, refusal)));
     }
     CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }
+}
+
+fn partitions_asked(topics: &[CreatableTopic]) -> usize {
+    let of = |topic: &CreatableTopic| match topic.assignments.len() {
+        0 => usize::try_from(topic.num_partitions).unwrap_or(1),
+        assigned => assigned,
+    };
+    topics.iter().fold(0usize, |sum, topic| sum.saturating_add(of(topic)))
+}
+
+fn refused(topic: &CreatableTopic, refusal: Refusal) -> CreatableTopicResult {
+    CreatableTopicResult {
+        name: topic.name.clone(),
+        error_code: refusal.code,
+        error_message: refusal.message,
+        num_partitions: NOT_GIVEN,
+        replication_factor: -1,
+        configs: Some(Vec::new()),
+        ..CreatableTopicResult::default()
+    }
 }
 
 async fn create_asked(
@@ -87,33 +92,11 @@ async fn create_asked(
     validate_only: bool,
 ) -> Result<CreatableTopicResult, Refusal> {
     node.metadata.check_new_name(&asked.name)?;
-    let assignment = if asked.assignments.is_empty() {
-        None
-    } else if i64::from(asked.num_partitions) != NOT_GIVEN || i64::from(asked.replication_factor) != NOT_GIVEN {
-        let problem = "A manual partition assignment was specified, but numPartitions and replicationFactor were not both set to -1.";
-        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, problem));
-    } else {
-        Some(manual_assignment(&asked.assignments)?)
-    };
-    let mut configs = BTreeMap::new();
-    for config in &asked.configs {
-        let Some(value) = &config.value else {
-            let problem = format!("Null value not supported for topic configs: {}", config.name);
-            return Err(Refusal::new(ErrorCode::INVALID_CONFIG, problem));
-        };
-        configs.insert(config.name.clone(), value.clone());
-    }
-    let creation = Creation {
-        name: asked.name.clone(),
-        partitions: (asked.num_partitions != -1).then_some(asked.num_partitions),
-        replication_factor: (asked.replication_factor != -1).then_some(asked.replication_factor),
-        assignment,
-        configs,
-    };
-    let new = plan(node, creation)?;
+    let new = plan(node, creation(asked)?)?;
     let described = describe::describe_topic(&node.settings(), &new.configs);
     let (partitions, replicas) = (new.assignment.len(), new.assignment.first().map_or(0, Vec::len));
-    let topic_id = if validate_only { Default::default() } else { commit(node, new).await?.id };
+    // As Kafka, which gives a rehearsed topic an id too.
+    let topic_id = if validate_only { TopicId::random() } else { commit(node, new).await?.id };
     let configs = described.into_iter().map(|config| CreatableTopicConfigs {
         name: config.name.to_owned(),
         value: config.value,
@@ -132,6 +115,35 @@ async fn create_asked(
     })
 }
 
+/// What the request says of a topic, once it does not contradict itself.
+fn creation(asked: &CreatableTopic) -> Result<Creation, Refusal> {
+    let mut configs = BTreeMap::new();
+    for config in &asked.configs {
+        let Some(value) = &config.value else {
+            let problem = format!("Null value not supported for topic configs: {}", config.name);
+            return Err(Refusal::new(ErrorCode::INVALID_CONFIG, problem));
+        };
+        configs.insert(config.name.clone(), value.clone());
+    }
+    let invalid = |problem: &str| Err(Refusal::new(ErrorCode::INVALID_REQUEST, problem));
+    let assignment = if asked.assignments.is_empty() {
+        None
+    } else if asked.replication_factor != -1 {
+        return invalid("A manual partition assignment was specified, but replication factor was not set to -1.");
+    } else if asked.num_partitions != NOT_GIVEN {
+        return invalid("A manual partition assignment was specified, but numPartitions was not set to -1.");
+    } else {
+        Some(manual_assignment(&asked.assignments)?)
+    };
+    Ok(Creation {
+        name: asked.name.clone(),
+        partitions: (asked.num_partitions != NOT_GIVEN).then_some(asked.num_partitions),
+        replication_factor: (asked.replication_factor != -1).then_some(asked.replication_factor),
+        assignment,
+        configs,
+    })
+}
+
 /// Validates, stores and opens a topic.
 pub async fn create(node: &Arc<Node>, creation: Creation) -> Result<Arc<Topic>, Refusal> {
     commit(node, plan(node, creation)?).await
@@ -139,48 +151,54 @@ pub async fn create(node: &Arc<Node>, creation: Creation) -> Result<Arc<Topic>, 
 
 fn plan(node: &Node, creation: Creation) -> Result<NewTopic, Refusal> {
     node.metadata.check_new_name(&creation.name)?;
-    let image = node.image();
-    let brokers: Vec<i32> = image.brokers.iter().map(|broker| broker.id).collect();
-    let assignment = match creation.assignment {
-        Some(assignment) => check_assignment(assignment, &brokers)?,
-        None => {
-            let partitions = creation.partitions.unwrap_or(node.config.topics.partitions);
-            let replication_factor = creation.replication_factor.unwrap_or(node.config.topics.replication_factor);
-            automatic_assignment(partitions, replication_factor, &brokers)?
-        }
-    };
     let settings = node.settings();
     let tier = node.config.tier.is_some();
     let configs = TopicConfig::creation_overrides(&settings, &creation.configs, tier);
     TopicConfig::validate(&settings, &BTreeMap::new(), &configs, tier)
-        .map_err(|error| Refusal::new(ErrorCode::INVALID_CONFIG, error.to_string()))?;
+        .map_err(|error| Refusal::invalid_config(&error))?;
+    let image = node.image();
+    let brokers: Vec<i32> = image.brokers.iter().map(|broker| broker.id).collect();
+    let assignment = match creation.assignment {
+        Some(assignment) => check_assignment(assignment, &brokers, None)?,
+        None => {
+            let replication_factor = creation.replication_factor.unwrap_or(node.config.topics.replication_factor);
+            let Some(replicas) = usize::try_from(replication_factor).ok().filter(|count| *count > 0) else {
+                let problem = "Replication factor must be larger than 0, or -1 to use the default value.";
+                return Err(Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, problem));
+            };
+            let partitions = creation.partitions.unwrap_or(node.config.topics.partitions);
+            let Some(partitions) = usize::try_from(partitions).ok().filter(|count| *count > 0) else {
+                let problem = "Number of partitions was set to an invalid non-positive value.";
+                return Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, problem));
+            };
+            automatic_assignment(0..partitions, replicas, &brokers)?
+        }
+    };
     Ok(NewTopic { name: creation.name, assignment, configs, created_at_ms: node.clock.now_ms() })
 }
 
 /// Durable in the metadata first, then the directories: a crash between is healed at the next start.
 async fn commit(node: &Arc<Node>, new: NewTopic) -> Result<Arc<Topic>, Refusal> {
     let node = node.clone();
-    let committed = tokio::task::spawn_blocking(move || {
+    blocking(move || {
+        let _changing = node.lock_changes();
         let topic = node.metadata.create_topic(new)?;
         node.open_partitions(&topic).map_err(|error| {
             tracing::error!(topic = %topic.name, "topic created, its logs not: {error}");
             Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
         })?;
         Ok(topic)
-    });
-    committed.await.unwrap_or_else(|_| Err(Refusal::new(ErrorCode::UNKNOWN_SERVER_ERROR, "topic creation was cut off")))
+    })
+    .await
 }
 
-fn automatic_assignment(partitions: i32, replication_factor: i16, brokers: &[i32]) -> Result<Vec<Vec<i32>>, Refusal> {
-    let Some(partitions) = usize::try_from(partitions).ok().filter(|count| *count > 0) else {
-        let problem = "Number of partitions was set to an invalid non-positive value.";
-        return Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, problem));
-    };
-    let Some(replicas) = usize::try_from(replication_factor).ok().filter(|count| *count > 0) else {
-        let problem = "Replication factor was set to an invalid non-positive value.";
-        return Err(Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, problem));
-    };
-    if partitions > PARTITIONS_PER_REQUEST_MAX {
+/// `replicas` brokers for each of `partitions`, leaders taking turns.
+pub fn automatic_assignment(
+    partitions: Range<usize>,
+    replicas: usize,
+    brokers: &[i32],
+) -> Result<Vec<Vec<i32>>, Refusal> {
+    if partitions.len() > PARTITIONS_PER_REQUEST_MAX {
         return Err(Refusal::new(ErrorCode::POLICY_VIOLATION, "Excessively large number of partitions per request."));
     }
     if replicas > brokers.len() {
@@ -191,49 +209,60 @@ fn automatic_assignment(partitions: i32, replication_factor: i16, brokers: &[i32
         return Err(Refusal::new(ErrorCode::INVALID_REPLICATION_FACTOR, problem));
     }
     let of_partition =
-        |index: usize| brokers.iter().cycle().skip(index % brokers.len()).take(replicas).copied().collect();
-    Ok((0..partitions).map(of_partition).collect())
+        |index: usize| brokers.iter().cycle().skip(index % brokers.len().max(1)).take(replicas).copied().collect();
+    Ok(partitions.map(of_partition).collect())
 }
 
 /// The request's assignment as a list by partition: from 0, without holes.
-pub fn manual_assignment(asked: &[CreatableReplicaAssignment]) -> Result<Vec<Vec<i32>>, Refusal> {
+fn manual_assignment(asked: &[CreatableReplicaAssignment]) -> Result<Vec<Vec<i32>>, Refusal> {
+    let refuse = |problem: String| Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
     let mut by_partition = BTreeMap::new();
     for assignment in asked {
-        if by_partition.insert(assignment.partition_index, assignment.broker_ids.clone()).is_some() {
-            let problem =
-                format!("Found multiple manual partition assignments for partition {}", assignment.partition_index);
-            return Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
+        let index = assignment.partition_index;
+        if by_partition.insert(index, assignment.broker_ids.clone()).is_some() {
+            return refuse(format!("Found multiple manual partition assignments for partition {index}"));
         }
     }
     if by_partition.keys().copied().ne(0..i32::try_from(asked.len()).unwrap_or(i32::MAX)) {
-        let problem = "partitions should be a consecutive 0-based integer sequence";
-        return Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
+        return refuse("partitions should be a consecutive 0-based integer sequence".to_owned());
     }
     Ok(by_partition.into_values().collect())
 }
 
-/// Every partition has replicas, each a registered broker, none twice, all partitions the same number.
-pub fn check_assignment(assignment: Vec<Vec<i32>>, brokers: &[i32]) -> Result<Vec<Vec<i32>>, Refusal> {
-    let refuse = |problem: String| Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
-    let factor = assignment.first().map_or(0, Vec::len);
+/// Every partition has `factor` replicas (or as many as the first one has), each a registered broker, none twice.
+pub fn check_assignment(
+    assignment: Vec<Vec<i32>>,
+    brokers: &[i32],
+    factor: Option<usize>,
+) -> Result<Vec<Vec<i32>>, Refusal> {
+    let factor = factor.or_else(|| assignment.first().map(Vec::len));
     for replicas in &assignment {
-        if replicas.is_empty() {
-            return refuse("The manual partition assignment includes an empty replica list.".to_owned());
-        }
-        if let Some(unknown) = replicas.iter().find(|id| !brokers.contains(id)) {
-            return refuse(format!(
-                "The manual partition assignment includes broker {unknown}, but no such broker is registered."
-            ));
-        }
-        if let Some(twice) = replicas.iter().enumerate().find(|(at, id)| replicas[..*at].contains(id)) {
-            return refuse(format!("The manual partition assignment includes the broker {} more than once.", twice.1));
-        }
-        if replicas.len() != factor {
-            return refuse(format!(
+        check_replicas(replicas, brokers)?;
+        if let Some(factor) = factor.filter(|factor| *factor != replicas.len()) {
+            let problem = format!(
                 "The manual partition assignment includes a partition with {} replica(s), but this is not consistent with previous partitions, which have {factor} replica(s).",
                 replicas.len()
-            ));
+            );
+            return Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
         }
     }
     Ok(assignment)
+}
+
+/// The replicas of one partition.
+pub fn check_replicas(replicas: &[i32], brokers: &[i32]) -> Result<(), Refusal> {
+    let refuse = |problem: String| Err(Refusal::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, problem));
+    if replicas.is_empty() {
+        return refuse("The manual partition assignment includes an empty replica list.".to_owned());
+    }
+    if let Some(unknown) = replicas.iter().find(|id| !brokers.contains(id)) {
+        return refuse(format!(
+            "The manual partition assignment includes broker {unknown}, but no such broker is registered."
+        ));
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = replicas.iter().find(|id| !seen.insert(**id)) {
+        return refuse(format!("The manual partition assignment includes the broker {twice} more than once."));
+    }
+    Ok(())
 }

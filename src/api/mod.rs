@@ -3,18 +3,45 @@
 //! Owns the translation between messages and domain calls, and nothing else: a handler authorizes, validates, makes one
 //! domain call and builds the response. ApiVersions, metric labels and `docs/PROTOCOL.md` derive from `TABLE`.
 
+mod alter_configs;
+mod alter_partition_reassignments;
+mod alteration;
 mod api_versions;
 mod call;
+mod config_change;
+mod config_resource;
+mod create_acls;
+mod create_partitions;
 mod create_topics;
+mod delete_acls;
+mod delete_records;
+mod delete_topics;
+mod describe_acls;
+mod describe_client_quotas;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod describe_transactions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod error;
 mod fetch;
 mod find_coordinator;
+mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
+mod list_transactions;
 mod metadata;
 mod node;
+mod offset_for_leader_epoch;
 mod operations;
 mod produce;
+mod refusal;
 
 use std::ops::RangeInclusive;
 
@@ -43,7 +70,42 @@ pub static TABLE: &[Api] = &[
     Api { key: ApiKey::FIND_COORDINATOR, advertised: 0..=6, handler: serial!(find_coordinator) },
     Api { key: ApiKey::API_VERSIONS, advertised: 0..=4, handler: serial!(api_versions) },
     Api { key: ApiKey::CREATE_TOPICS, advertised: 2..=7, handler: serial!(create_topics) },
+    Api { key: ApiKey::DELETE_TOPICS, advertised: 1..=6, handler: serial!(delete_topics) },
+    Api { key: ApiKey::DELETE_RECORDS, advertised: 0..=2, handler: serial!(delete_records) },
     Api { key: ApiKey::INIT_PRODUCER_ID, advertised: 0..=5, handler: serial!(init_producer_id) },
+    Api { key: ApiKey::OFFSET_FOR_LEADER_EPOCH, advertised: 2..=4, handler: serial!(offset_for_leader_epoch) },
+    Api { key: ApiKey::DESCRIBE_ACLS, advertised: 1..=3, handler: serial!(describe_acls) },
+    Api { key: ApiKey::CREATE_ACLS, advertised: 1..=3, handler: serial!(create_acls) },
+    Api { key: ApiKey::DELETE_ACLS, advertised: 1..=3, handler: serial!(delete_acls) },
+    Api { key: ApiKey::DESCRIBE_CONFIGS, advertised: 1..=4, handler: serial!(describe_configs) },
+    Api { key: ApiKey::ALTER_CONFIGS, advertised: 0..=2, handler: serial!(alter_configs) },
+    Api { key: ApiKey::DESCRIBE_LOG_DIRS, advertised: 1..=5, handler: serial!(describe_log_dirs) },
+    Api { key: ApiKey::CREATE_PARTITIONS, advertised: 0..=3, handler: serial!(create_partitions) },
+    Api { key: ApiKey::ELECT_LEADERS, advertised: 0..=2, handler: serial!(elect_leaders) },
+    Api { key: ApiKey::INCREMENTAL_ALTER_CONFIGS, advertised: 0..=1, handler: serial!(incremental_alter_configs) },
+    Api {
+        key: ApiKey::ALTER_PARTITION_REASSIGNMENTS,
+        advertised: 0..=1,
+        handler: serial!(alter_partition_reassignments),
+    },
+    Api {
+        key: ApiKey::LIST_PARTITION_REASSIGNMENTS,
+        advertised: 0..=0,
+        handler: serial!(list_partition_reassignments),
+    },
+    Api { key: ApiKey::DESCRIBE_CLIENT_QUOTAS, advertised: 0..=1, handler: serial!(describe_client_quotas) },
+    Api {
+        key: ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS,
+        advertised: 0..=0,
+        handler: serial!(describe_user_scram_credentials),
+    },
+    Api { key: ApiKey::DESCRIBE_QUORUM, advertised: 0..=2, handler: serial!(describe_quorum) },
+    Api { key: ApiKey::DESCRIBE_CLUSTER, advertised: 0..=2, handler: serial!(describe_cluster) },
+    Api { key: ApiKey::DESCRIBE_PRODUCERS, advertised: 0..=0, handler: serial!(describe_producers) },
+    Api { key: ApiKey::DESCRIBE_TRANSACTIONS, advertised: 0..=0, handler: serial!(describe_transactions) },
+    Api { key: ApiKey::LIST_TRANSACTIONS, advertised: 0..=2, handler: serial!(list_transactions) },
+    Api { key: ApiKey::LIST_CONFIG_RESOURCES, advertised: 0..=1, handler: serial!(list_config_resources) },
+    Api { key: ApiKey::DESCRIBE_TOPIC_PARTITIONS, advertised: 0..=0, handler: serial!(describe_topic_partitions) },
 ];
 
 impl Api {

@@ -1,6 +1,6 @@
 //! What every handler may reach.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use stratalog_protocol::ApiKey;
 use stratalog_types::TopicId;
@@ -27,6 +27,7 @@ pub struct Node {
     pub draining: watch::Receiver<bool>,
     settings: RwLock<Arc<Settings>>,
     producer_ids: Mutex<ProducerIdBlock>,
+    changing: Mutex<()>,
 }
 
 impl Node {
@@ -52,6 +53,7 @@ impl Node {
             draining,
             settings,
             producer_ids: Mutex::new(ProducerIdBlock { first: 0, end: 0 }),
+            changing: Mutex::new(()),
         }
     }
 
@@ -74,6 +76,12 @@ impl Node {
 
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// One change of topics or configuration at a time: what the metadata says and what the partitions do move together.
+    /// Held on the blocking pool only.
+    pub fn lock_changes(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a client of this listener reaches this broker: what is advertised, else the address it connected to.

@@ -4,5 +4,6 @@
 
 pub mod disk;
 mod locks;
+pub mod volume;
 
 pub use locks::{lock, read_lock, write_lock};
