@@ -3,7 +3,7 @@
 import socket
 import struct
 
-PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS = 0, 1, 2, 3, 18, 19
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 18, 19, 20
 
 
 def _crc32c_table():
@@ -27,6 +27,10 @@ def crc32c(data: bytes) -> int:
 
 def string(text: str | None) -> bytes:
     return b"\xff\xff" if text is None else struct.pack(">h", len(text.encode())) + text.encode()
+
+
+def compact_string(text: str) -> bytes:
+    return unsigned_varint(len(text.encode()) + 1) + text.encode()
 
 
 def array(items: list[bytes]) -> bytes:
@@ -163,9 +167,14 @@ class Connection:
         return error, offset
 
     def end_offset(self, topic: str, partition: int) -> int:
-        body = struct.pack(">i", -1) + array([string(topic) + array([struct.pack(">iq", partition, -1)])])
-        answer = self.ask(header(LIST_OFFSETS, 1) + body)
-        at = 4 + 2 + len(topic.encode()) + 4
+        return self.offset_at(topic, partition, -1)
+
+    def offset_at(self, topic: str, partition: int, timestamp: int) -> int:
+        """ListOffsets v8, the first whose specials reach to -4."""
+        body = struct.pack(">ib", -1, 0) + b"\x02" + compact_string(topic) + b"\x02"
+        body += struct.pack(">iiq", partition, -1, timestamp) + b"\0\0\0"
+        answer = self.ask(header(LIST_OFFSETS, 8, flexible=True) + body)
+        at = 1 + 4 + 1 + 1 + len(topic.encode()) + 1
         _, error, _, offset = struct.unpack_from(">ihqq", answer, at)
         if error:
             raise AssertionError(f"ListOffsets answered error {error}")
@@ -175,6 +184,10 @@ class Connection:
         entries = [string(name) + string(value) for name, value in (configs or {}).items()]
         body = array([string(topic) + struct.pack(">ih", partitions, 1) + array([]) + array(entries)])
         answer = self.ask(header(CREATE_TOPICS, 2) + body + struct.pack(">ib", 30_000, 0))
+        return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(topic.encode()))[0]
+
+    def delete_topic(self, topic: str) -> int:
+        answer = self.ask(header(DELETE_TOPICS, 1) + array([string(topic)]) + struct.pack(">i", 60_000))
         return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(topic.encode()))[0]
 
     def metadata_error(self, topic: str) -> int:
