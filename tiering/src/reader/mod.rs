@@ -15,6 +15,7 @@ mod ahead;
 mod flight;
 mod footers;
 mod loads;
+mod manifest_index;
 mod streams;
 
 use std::sync::Arc;

@@ -7,11 +7,19 @@
 pub mod files;
 mod key;
 pub mod memory;
+pub mod metered;
+mod open;
+pub mod s3;
+
+#[cfg(test)]
+mod conformance;
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+
+pub use open::{TierUrl, open};
 
 /// A key below the store's prefix, of `[A-Za-z0-9._/=-]` only.
 pub type Key = str;

@@ -21,6 +21,7 @@ pub use fault::{Call, Fault, Method};
 use fault::{Effect, flip_bit};
 use state::{State, Write};
 
+use super::key::{check_key, check_prefix};
 use super::{Etag, Key, ObjectInfo, PartSource, Purpose, Store, StoreError, Stored};
 
 /// Objects in one LIST answer.
@@ -203,6 +204,7 @@ impl Store for MemoryStore {
         purpose: Purpose,
     ) -> BoxFuture<'a, Result<Etag, StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let fault = self.enter(Method::PutCreate, key, body.len() as u64, purpose).await;
             self.write(fault, Write::Create { key: key.to_owned(), body }).await
         })
@@ -216,6 +218,7 @@ impl Store for MemoryStore {
         purpose: Purpose,
     ) -> BoxFuture<'a, Result<Etag, StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let fault = self.enter(Method::PutIfMatch, key, body.len() as u64, purpose).await;
             self.write(fault, Write::IfMatch { key: key.to_owned(), body, expected: expected.clone() }).await
         })
@@ -228,6 +231,7 @@ impl Store for MemoryStore {
         purpose: Purpose,
     ) -> BoxFuture<'a, Result<(u64, Stored), StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let mut body = BytesMut::new();
             while let Some(part) = source.next().await? {
                 body.extend_from_slice(&part);
@@ -243,6 +247,7 @@ impl Store for MemoryStore {
 
     fn get<'a>(&'a self, key: &'a Key, purpose: Purpose) -> BoxFuture<'a, Result<(Bytes, Etag), StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let fault = self.enter(Method::Get, key, 0, purpose).await;
             let (body, etag) = self.read(fault, key, |state| state.get(key)).await?;
             match fault {
@@ -260,6 +265,7 @@ impl Store for MemoryStore {
         purpose: Purpose,
     ) -> BoxFuture<'a, Result<Bytes, StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let asked = range.end.saturating_sub(range.start);
             let fault = self.enter(Method::GetRange, key, asked, purpose).await;
             let body = self.read(fault, key, |state| state.get_range(key, range)).await?;
@@ -275,6 +281,7 @@ impl Store for MemoryStore {
 
     fn head<'a>(&'a self, key: &'a Key, purpose: Purpose) -> BoxFuture<'a, Result<ObjectInfo, StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let fault = self.enter(Method::Head, key, 0, purpose).await;
             self.read(fault, key, |state| state.head(key)).await
         })
@@ -287,6 +294,7 @@ impl Store for MemoryStore {
         purpose: Purpose,
     ) -> BoxFuture<'a, Result<Vec<ObjectInfo>, StoreError>> {
         Box::pin(async move {
+            check_prefix(prefix)?;
             let fault = self.enter(Method::List, prefix, 0, purpose).await;
             self.read(fault, prefix, |state| Ok(state.list(prefix, start_after, LIST_PAGE_OBJECTS))).await
         })
@@ -294,6 +302,7 @@ impl Store for MemoryStore {
 
     fn delete<'a>(&'a self, key: &'a Key, purpose: Purpose) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            check_key(key)?;
             let fault = self.enter(Method::Delete, key, 0, purpose).await;
             self.write(fault, Write::Delete { key: key.to_owned() }).await.map(|_| ())
         })
@@ -305,6 +314,7 @@ impl Store for MemoryStore {
         older_than_ms: i64,
     ) -> BoxFuture<'a, Result<u64, StoreError>> {
         Box::pin(async move {
+            check_prefix(prefix)?;
             let fault = self.enter(Method::AbortStaleUploads, prefix, 0, Purpose::Sweep).await;
             match Effect::of(fault) {
                 Effect::Answer(kind) => Err(kind.error(prefix)),
