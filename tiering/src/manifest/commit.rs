@@ -122,7 +122,7 @@ impl Inner {
         if head.token.outranks(&active.token) {
             return Err(ManifestError::Fenced { of: self.config.of(), by: head.token, mine: active.token });
         }
-        if head.session != active.session && !planted(Bug::NoTokenCompare) && !planted(Bug::NoSessionCompare) {
+        if head.session != active.session && !planted(Bug::NoTokenCompare) {
             return Err(ManifestError::Inactive { of: self.config.of() });
         }
         if head.version < active.head.version {
@@ -130,8 +130,8 @@ impl Inner {
             return Err(ManifestError::RolledBack { of: self.config.of(), found, known });
         }
         let outcome = match pending {
-            Some(pending) if pending.version == head.version && pending.nonce == head.nonce => Reread::Ours,
-            _ if head.version == active.head.version && head.nonce == active.head.nonce => Reread::Unchanged,
+            Some(pending) if *pending == head => Reread::Ours,
+            _ if *active.head == head => Reread::Unchanged,
             _ => Reread::Moved,
         };
         if let Reread::Unchanged = outcome {

@@ -179,17 +179,23 @@ impl PartitionManifest {
         let mut state = inner.state.lock().await;
         *state = State::Idle;
         let (token, session) = (leadership.token(), (inner.ambient.uuid)());
+        let mut unfenced = None;
         for attempt in 0..inner.config.retry.attempts_max {
             let (base, etag) = match inner.get_head().await? {
                 Some((head, etag, bytes)) => {
                     if head.session == session {
                         let active = Active::new(token, session, Arc::new(head.clone()), etag.clone());
-                        return inner.activate(&mut state, active, head, etag, bytes, leadership).await;
+                        return inner
+                            .activate(&mut state, active, (head, etag, bytes), leadership, unfenced.as_ref())
+                            .await;
                     }
                     inner.check_startable(&head)?;
                     if head.token.outranks(&token) {
                         *state = State::Fenced { by: head.token, mine: token };
                         return Ok(Started::Fenced { by: head.token });
+                    }
+                    if planted(Bug::ReconcileUnfenced) && unfenced.is_none() {
+                        unfenced = Some(head.clone());
                     }
                     (head, Some(etag))
                 }
@@ -213,7 +219,9 @@ impl PartitionManifest {
             match answer {
                 Ok(etag) => {
                     let active = Active::new(token, session, Arc::new(next.clone()), etag.clone());
-                    return inner.activate(&mut state, active, next, etag, bytes, leadership).await;
+                    return inner
+                        .activate(&mut state, active, (next, etag, bytes), leadership, unfenced.as_ref())
+                        .await;
                 }
                 Err(StoreError::Refused { key, reason }) => {
                     return Err(inner.store_error(StoreError::Refused { key, reason }));
@@ -280,9 +288,13 @@ impl PartitionManifest {
         if plan::spill_run(&state.active(inner)?.head, limits).is_some() {
             inner.spill_once(&mut state).await?;
         }
-        inner
+        let committed = inner
             .commit(&mut state, |head, pages| plan::plan_commit(head, &entry, log_start_offset, now_ms, pages, limits))
-            .await
+            .await;
+        if committed.is_err() && planted(Bug::DeleteOnDoubt) {
+            let _ = inner.store.delete(&upload.key(), Purpose::Upload).await;
+        }
+        committed
     }
 
     /// Moves the log start (DeleteRecords' follow-up, or retention decided elsewhere): in one commit, as far as there is
@@ -353,13 +365,12 @@ impl Inner {
         &self,
         state: &mut State,
         mut active: Active,
-        head: Head,
-        etag: crate::store::Etag,
-        bytes: Vec<u8>,
+        (head, etag, bytes): (Head, crate::store::Etag, Vec<u8>),
         leadership: &Leadership,
+        unfenced: Option<&Head>,
     ) -> Result<Started, ManifestError> {
         let committed = self.adopt(&mut active, head, etag, bytes).await?;
-        let cause = recovery::cause(&active.head, leadership);
+        let cause = recovery::cause(unfenced.unwrap_or(&active.head), leadership);
         active.reconciled = cause.is_none();
         *state = State::Active(Box::new(active));
         let (log_start_offset, next_offset) = (committed.log_start_offset, committed.next_offset);

@@ -68,6 +68,7 @@ impl Bucket {
             faults: Mutex::default(),
             dead: AtomicBool::new(false),
             journal: Mutex::default(),
+            before: Mutex::default(),
             bad_puts: AtomicU64::new(0),
         })
     }
@@ -78,10 +79,6 @@ impl Bucket {
 
     pub fn remove(&self, key: &str) {
         lock(&self.objects).remove(key);
-    }
-
-    pub fn insert(&self, key: &str, body: Bytes) {
-        lock(&self.objects).insert(key.to_owned(), (body, 0));
     }
 
     pub fn watch(&self, watch: Watch) {
@@ -155,6 +152,8 @@ pub struct Connection {
     faults: Mutex<HashMap<u64, Fault>>,
     dead: AtomicBool,
     journal: Mutex<Vec<String>>,
+    /// Run before the call of this number.
+    before: Mutex<HashMap<u64, Box<dyn FnOnce() + Send>>>,
     /// How many of the next object PUTs arrive damaged.
     bad_puts: AtomicU64,
 }
@@ -167,6 +166,10 @@ impl Connection {
 
     pub fn fault_at(&self, call: u64, fault: Fault) {
         lock(&self.faults).insert(call, fault);
+    }
+
+    pub fn before_call(&self, call: u64, work: impl FnOnce() + Send + 'static) {
+        lock(&self.before).insert(call, Box::new(work));
     }
 
     /// The fault of the next call.
@@ -196,6 +199,10 @@ impl Connection {
 
     fn enter(&self, what: &str, key: &str) -> Option<Fault> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let before = lock(&self.before).remove(&call);
+        if let Some(before) = before {
+            before();
+        }
         let fault = lock(&self.faults).remove(&call);
         lock(&self.journal).push(format!("{call} {what} {key} {fault:?}"));
         fault
