@@ -12,9 +12,11 @@ class Skip(Exception):
 
 
 class Report:
-    def __init__(self, only: str | None = None):
+    def __init__(self, only: str | None = None, require_all: bool = False):
+        """`only`: cases whose name holds it. `require_all`: a missing tool is a failure, not a skip."""
         self.passed = self.failed = self.skipped = 0
         self.only = only
+        self.skips = (Skip,) if require_all else (Skip, tools.MissingTool)
 
     def case(self, name: str, body, *arguments) -> bool:
         """Runs `body`; a failure is printed and counted, and the next case runs. True when it passed."""
@@ -23,7 +25,7 @@ class Report:
         began = time.monotonic()
         try:
             note = body(*arguments)
-        except (Skip, tools.MissingTool) as reason:
+        except self.skips as reason:
             self.skipped += 1
             self._line("skip", name, began, str(reason))
             return False
@@ -41,7 +43,7 @@ class Report:
         """A suite that cannot even start counts as one case."""
         try:
             body(self, options)
-        except (Skip, tools.MissingTool) as reason:
+        except self.skips as reason:
             self.skipped += 1
             print(f"skip {name}: {reason}", flush=True)
         except Exception as error:

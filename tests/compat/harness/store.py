@@ -48,7 +48,7 @@ class Minio:
     def settings(self) -> dict[str, str]:
         return {
             "stratalog.tier.url": f"s3://{BUCKET}/compat", "stratalog.tier.s3.endpoint": self.endpoint,
-            "stratalog.tier.s3.region": REGION, "stratalog.tier.s3.path.style": "true",
+            "stratalog.tier.s3.region": REGION,
             "stratalog.tier.s3.access.key.id": USER, "stratalog.tier.s3.secret.access.key": PASSWORD,
         }
 
