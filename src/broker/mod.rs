@@ -4,22 +4,22 @@
 //! drain, background tasks end, the data directory closes with its clean mark. What fails at start undoes what was built
 //! by dropping it; a stop that is cut short leaves no clean mark, and the next start recovers.
 
+mod store;
 mod tier_control;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stratalog_tiering::store::Store;
-use stratalog_tiering::store::files::FilesStore;
+use stratalog_tiering::store::metered::Meter;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::admin::{self, Readiness};
+use crate::admin::{self, AdminHandle, Readiness};
 use crate::api::{self, Node};
 use crate::clock::Clock;
-use crate::config::{BrokerConfig, Listener, TierConfig, TierLocation};
+use crate::config::{BrokerConfig, Listener};
 use crate::log::{self, LogDir, LogDirOptions};
 use crate::metadata::{self, Metadata};
 use crate::metrics::Metrics;
@@ -66,8 +66,11 @@ pub struct Running {
     pub listening: Vec<(String, SocketAddr)>,
     /// Where metrics and health are served.
     pub admin: Option<SocketAddr>,
+    /// Controls the tier as the admin HTTP does.
+    pub control: AdminHandle,
     readiness: watch::Sender<Readiness>,
     stop: watch::Sender<bool>,
+    controlling: JoinHandle<()>,
     serving: JoinSet<()>,
     background: JoinSet<()>,
 }
@@ -83,7 +86,8 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
         return Err(StartError::SeveralDirectories(config.data_dirs.len()));
     }
     let (stop, stopped) = watch::channel(false);
-    let opening = Opening { config, clock };
+    let meter = Meter::default();
+    let opening = Opening { config, clock, meter: meter.clone() };
     let node = tokio::task::spawn_blocking({
         let stopped = stopped.clone();
         move || opening.open(stopped)
@@ -111,12 +115,13 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
         retention_interval: node.config.log.retention_check_interval,
     };
     background.spawn(service.run(stopped.clone()));
+    background.spawn(store::meter(meter, node.metadata.clone(), node.metrics.clone(), stopped.clone()));
 
     let (handle, requests, readiness) = admin::channel();
-    let control = tokio::spawn(tier_control::serve(node.clone(), tier_tasks, requests));
+    let controlling = tokio::spawn(tier_control::serve(node.clone(), tier_tasks, requests));
     let admin = match &node.config.admin_listener {
         Some(listener) => {
-            let service = admin::Service::bind(listener, handle, node.metrics.clone()).await?;
+            let service = admin::Service::bind(listener, handle.clone(), node.metrics.clone()).await?;
             let address = service.address();
             let mut stopping = stopped.clone();
             background.spawn(async move {
@@ -126,25 +131,25 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
                 if let Err(error) = served.await {
                     tracing::error!("admin HTTP ended: {error}");
                 }
-                control.abort();
             });
             Some(address)
         }
         None => None,
     };
     let _ = readiness.send(Readiness::Ready);
-    Ok(Running { node, listening, admin, readiness, stop, serving, background })
+    Ok(Running { node, listening, admin, control: handle, readiness, controlling, stop, serving, background })
 }
 
 struct Opening {
     config: BrokerConfig,
     clock: Clock,
+    meter: Meter,
 }
 
 impl Opening {
     /// All that blocks: opens the directory, the metadata and every log.
     fn open(self, draining: watch::Receiver<bool>) -> Result<Node, StartError> {
-        let Opening { mut config, clock } = self;
+        let Opening { mut config, clock, meter } = self;
         let options = LogDirOptions {
             holder: "stratalog broker".to_owned(),
             node_id: config.node_id,
@@ -161,7 +166,11 @@ impl Opening {
         }
         let metrics = Arc::new(Metrics::new());
         let tier = match &config.tier {
-            Some(tier) => Some(Arc::new(open_tier(tier, log_dir.cluster_id(), config.node_id, &metadata)?)),
+            Some(tier) => {
+                let store = store::open(tier, meter).map_err(tier::OpenError::from)?;
+                let cluster_id = log_dir.cluster_id().to_owned();
+                Some(Arc::new(Tier::open(tier.clone(), cluster_id, config.node_id, store, metadata.clone())?))
+            }
             None => None,
         };
         let cluster_id = log_dir.cluster_id().to_owned();
@@ -169,20 +178,6 @@ impl Opening {
         partitions.open_all(&metadata, &config.settings, config.log.recovery_threads)?;
         Ok(Node::new(config, cluster_id, metadata, partitions, metrics, clock, draining))
     }
-}
-
-/// Opens the tier's store; the bucket is asked by the tasks, so that a store that is away does not hold up the start.
-fn open_tier(
-    config: &TierConfig,
-    cluster_id: &str,
-    node_id: i32,
-    metadata: &Arc<Metadata>,
-) -> Result<Tier, StartError> {
-    let store: Arc<dyn Store> = match &config.location {
-        TierLocation::Directory { path, .. } => Arc::new(FilesStore::open(path).map_err(tier::OpenError::from)?),
-        TierLocation::S3(_) => return Err(StartError::CutOff),
-    };
-    Ok(Tier::open(config.clone(), cluster_id.to_owned(), node_id, store, metadata.clone())?)
 }
 
 async fn bind(node: &Node, listener: &Listener) -> Result<net::Server, StartError> {
@@ -242,6 +237,7 @@ impl Running {
             self.serving.shutdown().await;
             self.background.shutdown().await;
         }
+        self.controlling.abort();
         let log_dir = self.node.partitions.log_dir().clone();
         tokio::task::spawn_blocking(move || log_dir.close()).await.map_err(|_| StopError::CutOff)??;
         Ok(())

@@ -1,3 +1,4 @@
 //! One integration binary: see the modules.
 
+mod broker;
 mod log;
