@@ -212,3 +212,6 @@ impl Waiter {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,12 +139,7 @@ impl Recovery<'_> {
             }
             match next {
                 Some(next) if !unclean || Offset(next) <= self.recovery_point => self.trust_closed(*base, next)?,
-                _ if unclean => {
-                    let whole = self.rebuild(*base)?;
-                    if !whole {
-                        return self.set_aside(bases.get(at + 1..).unwrap_or_default());
-                    }
-                }
+                _ if unclean => self.rebuild(*base, next.is_some())?,
                 _ => self.trust_active(*base)?,
             }
         }
@@ -220,12 +215,11 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Reads a whole segment; answers whether it was whole. A bad end is cut.
-    fn rebuild(&mut self, base: i64) -> Result<bool, Error> {
+    /// Reads a whole segment. A bad end is cut.
+    fn rebuild(&mut self, base: i64, closed: bool) -> Result<(), Error> {
         let log = self.open_log_file(base)?;
         let size_bytes = log.length().map_err(self.io(base))?;
         let mut scan = full_scan(&log, size_bytes, base, self.config, true).map_err(self.io(base))?;
-        let whole = scan.bad.is_none();
         if let Some(bad) = scan.bad.take() {
             if Offset(scan.next_offset) < self.recovery_point {
                 return Err(self.corrupt(base, scan.end_position, bad));
@@ -233,8 +227,12 @@ impl Recovery<'_> {
             self.cut(base, &log, scan.end_position, size_bytes, &bad)?;
         }
         self.epochs.truncate_from_end(Offset(scan.next_offset).max(self.recovery_point));
-        for epoch in &scan.epochs {
-            self.epochs.assign(epoch.epoch, epoch.start_offset);
+        // Only news: a segment's first batch continues an epoch that began before it.
+        for news in scan.epochs.iter().filter(|entry| entry.epoch > self.epochs.latest()).collect::<Vec<_>>() {
+            self.epochs.assign(news.epoch, news.start_offset);
+        }
+        if closed {
+            scan.indexes.push_time(base);
         }
         self.write_indexes(base, &mut scan.indexes)?;
         let segment =
@@ -245,7 +243,7 @@ impl Recovery<'_> {
         self.first_timestamp = scan.first_timestamp;
         self.scanned.push(log);
         self.first_rebuilt.get_or_insert(base);
-        Ok(whole)
+        Ok(())
     }
 
     fn cut(&mut self, base: i64, log: &DiskFile, from: u64, size_bytes: u64, what: &str) -> Result<(), Error> {

@@ -382,8 +382,9 @@ impl Shared {
             // Deleted while the round ran: its directory has another name now.
             Err(_) if log.flushed.is_closed() => return,
             Err((directory, e)) => {
-                log.flushed.close();
+                // First the state, then the news: who is woken by it must find the directory offline.
                 self.health.take_offline(format!("sync of {} failed: {e}", directory.display()));
+                log.flushed.close();
                 return;
             }
         }

@@ -1,12 +1,15 @@
 //! Offsets by timestamp: ListOffsets.
 
+use std::sync::Arc;
+
 use stratalog_protocol::records::{Batch, RecordTime, RecordsError, first_record_at_or_after, record_of_max_timestamp};
 use stratalog_types::{LeaderEpoch, Offset};
 
 use super::error::ReadError;
 use super::partition_log::Log;
-use super::scan::{BatchAt, HeaderScan};
+use super::scan::{BatchAt, HeaderScan, ScanError};
 use super::segment::Segment;
+use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
 /// Bytes that one batch may decompress to while its records are walked.
@@ -45,7 +48,7 @@ impl Log {
     /// The first local record with the largest timestamp of all (KIP-734).
     pub fn max_timestamp_offset(&self) -> Result<Option<TimestampedOffset>, ReadError> {
         let segments: Vec<_> = read_lock(&self.segments).values().cloned().collect();
-        let mut best: Option<(i64, std::sync::Arc<Segment>)> = None;
+        let mut best: Option<(i64, Arc<Segment>)> = None;
         for segment in segments {
             let largest = segment.largest_timestamp().map_err(|e| segment.read_error(e.into()))?;
             if let Some((timestamp, _)) = largest
@@ -69,23 +72,31 @@ fn first_from(
     start: Offset,
 ) -> Result<Option<TimestampedOffset>, ReadError> {
     while let Some((at, file)) = first_batch_from(segment, offset, timestamp)? {
-        let found =
-            in_batch(segment, &file, &at, |batch| first_record_at_or_after(batch, timestamp, BATCH_OUTPUT_BYTES_MAX))?;
-        match found {
-            Some(record) if record.offset >= start.0 => return Ok(Some(timestamped(&at, record))),
-            // Only its records below the log start are that late: the next batch may have one.
-            _ => offset = at.header.next_offset(),
+        if let Some(record) = in_batch(segment, &file, &at, |batch| first_record(batch, timestamp, start))? {
+            return Ok(Some(timestamped(&at, record)));
+        }
+        // Only its records below the log start are that late: the next batch may have one.
+        offset = at.header.next_offset();
+    }
+    Ok(None)
+}
+
+/// The first record that is late enough; in the batch that holds the log start, not before it.
+fn first_record(batch: &Batch<'_>, timestamp: i64, start: Offset) -> Result<Option<RecordTime>, RecordsError> {
+    if batch.header.base_offset >= start.0 {
+        return first_record_at_or_after(batch, timestamp, BATCH_OUTPUT_BYTES_MAX);
+    }
+    for record in &batch.records(BATCH_OUTPUT_BYTES_MAX)? {
+        let record = record?;
+        if record.timestamp >= timestamp && record.offset >= start.0 {
+            return Ok(Some(RecordTime { offset: record.offset, timestamp: record.timestamp }));
         }
     }
     Ok(None)
 }
 
 /// The first batch from `offset` on whose largest timestamp is `timestamp` or later.
-fn first_batch_from(
-    segment: &Segment,
-    offset: i64,
-    timestamp: i64,
-) -> Result<Option<(BatchAt, crate::platform::disk::DiskFile)>, ReadError> {
+fn first_batch_from(segment: &Segment, offset: i64, timestamp: i64) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
     let Some((first, file)) = segment.locate(offset)? else { return Ok(None) };
     let mut scan = HeaderScan::new(file.file(), first.position, segment.size_bytes());
     while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {
@@ -98,11 +109,11 @@ fn first_batch_from(
 
 fn in_batch(
     segment: &Segment,
-    file: &crate::platform::disk::DiskFile,
+    file: &DiskFile,
     at: &BatchAt,
     find: impl Fn(&Batch<'_>) -> Result<Option<RecordTime>, RecordsError>,
 ) -> Result<Option<RecordTime>, ReadError> {
-    let bad = |what: String| segment.read_error(super::scan::ScanError::Bad { position: at.position, what });
+    let bad = |what: String| segment.read_error(ScanError::Bad { position: at.position, what });
     let mut bytes = vec![0; at.header.batch_bytes()];
     file.read_at(&mut bytes, at.position).map_err(|e| segment.read_error(e.into()))?;
     let batch = Batch::at_start(&bytes).map_err(|e| bad(e.to_string()))?;

@@ -1,12 +1,14 @@
 //! Taking away: segments from the front, records from the end.
 //!
-//! Order of effects of an eviction, per segment and oldest first: out of memory, so that no new read finds it; the
+//! Order of effects of an eviction: the log start is checkpointed if it never was, for where there is no entry a start
+//! takes the first segment's, as in a directory that Kafka wrote. Then per segment and oldest first: out of memory, so that no new read finds it; the
 //! `.log` unlinked, then its indexes; the directory synced before the next segment is touched. A crash leaves a log
 //! without gaps, and perhaps indexes without a log, which the next start removes. Reads under way keep their file.
 //!
 //! Order of effects of a truncation: recovery point lowered (durable), later segments unlinked newest first, the last
 //! segment truncated; then all that is left is recovered as after a crash. A crash in between leaves a longer log than
-//! asked for, which its owner truncates again.
+//! asked for, which its owner truncates again. To go on elsewhere, an empty segment is created there first and the
+//! others go after: at no moment does a start find no segment at all.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use crate::platform::{lock, read_lock, write_lock};
 impl Log {
     /// Removes closed segments wholly below `offset` from local disk; `log_start_offset` stays. Answers the bytes freed.
     pub fn delete_local_below(&self, offset: Offset) -> Result<u64, Error> {
+        self.dir.write_log_start_once(&self.topic_partition, self.log_start_offset())?;
         let mut freed = 0;
         loop {
             let evicted = {
@@ -69,18 +72,28 @@ impl Log {
         if offset >= self.log_end_offset() {
             return Ok(());
         }
-        if offset < self.local_log_start_offset() {
-            let restarted = self.restart_at(&mut appender, offset);
-            return close_on_error(&mut appender, restarted);
-        }
-        let truncated = self.truncate_locked(&mut appender, offset);
+        let truncated = if offset < self.local_log_start_offset() {
+            self.restart_at(&mut appender, offset, self.log_start_offset().min(offset))
+        } else {
+            self.truncate_locked(&mut appender, offset)
+        };
         close_on_error(&mut appender, truncated)
+    }
+
+    /// Removes everything and goes on, empty, at `offset`, which becomes the log start: a new replica, or a log whose
+    /// history is elsewhere.
+    pub fn truncate_fully_and_start_at(&self, offset: Offset) -> Result<(), Error> {
+        let mut appender = lock(&self.append);
+        let restarted = self.restart_at(&mut appender, offset, offset);
+        close_on_error(&mut appender, restarted)
     }
 
     fn truncate_locked(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
         self.sync.truncate(offset);
         self.dir.lower_recovery_point(&self.topic_partition, offset)?;
-        self.unlink_from(offset)?;
+        // The first segment stays, if only as an empty file: it says where the log begins.
+        let first = read_lock(&self.segments).keys().next().copied().unwrap_or(offset.0);
+        self.unlink(|base| base >= offset.0 && base > first)?;
         let segment = self.segment_at(offset);
         let located = segment.as_ref().map(|segment| segment.locate(offset.0)).transpose();
         let located = located.map_err(|e| Error::Unreadable { path: self.path.clone(), source: e })?;
@@ -90,30 +103,24 @@ impl Log {
         self.reload(appender)
     }
 
-    /// Removes everything and goes on, empty, at `offset`, which becomes the log start: a new replica, or a log whose
-    /// history is in the tier.
-    pub fn truncate_fully_and_start_at(&self, offset: Offset) -> Result<(), Error> {
-        let mut appender = lock(&self.append);
-        let restarted = self.restart_at(&mut appender, offset);
-        close_on_error(&mut appender, restarted)
-    }
-
-    fn restart_at(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
-        self.sync.truncate(Offset::ZERO);
-        self.dir.lower_recovery_point(&self.topic_partition, Offset::ZERO)?;
-        self.unlink_from(Offset(i64::MIN))?;
-        self.dir.write_log_start(&self.topic_partition, offset)?;
-        self.log_start.store(offset.0, Ordering::SeqCst);
+    fn restart_at(&self, appender: &mut Appender, offset: Offset, log_start: Offset) -> Result<(), Error> {
+        self.sync.truncate(offset);
+        self.dir.lower_recovery_point(&self.topic_partition, offset)?;
+        self.dir.write_log_start(&self.topic_partition, log_start)?;
+        Segment::create(&self.dir.files, &self.path, offset.0).map_err(Error::io("create a segment in", &self.path))?;
+        self.dir.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))?;
+        self.unlink(|base| base != offset.0)?;
+        self.log_start.store(log_start.0, Ordering::SeqCst);
         self.reload(appender)
     }
 
-    /// Unlinks the segments that begin at `offset` or later, newest first.
-    fn unlink_from(&self, offset: Offset) -> Result<(), Error> {
-        let later: Vec<Arc<Segment>> = {
+    /// Unlinks the segments with such base offsets, newest first.
+    fn unlink(&self, unwanted: impl Fn(i64) -> bool) -> Result<(), Error> {
+        let removed: Vec<Arc<Segment>> = {
             let mut segments = write_lock(&self.segments);
-            segments.split_off(&offset.0).into_values().collect()
+            segments.extract_if(.., |base, _| unwanted(*base)).map(|(_, segment)| segment).collect()
         };
-        for segment in later.iter().rev() {
+        for segment in removed.iter().rev() {
             segment.forget_files();
             unlink_segment(&self.dir, &self.path, segment)?;
         }

@@ -254,6 +254,14 @@ impl LogDir {
         written
     }
 
+    /// Writes the log start of a partition that has no entry yet.
+    pub(super) fn write_log_start_once(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
+        if self.log_start(partition).is_some() {
+            return Ok(());
+        }
+        self.write_log_start(partition, offset)
+    }
+
     /// Forgets the checkpoints of a deleted partition.
     pub(super) fn forget(&self, partition: &TopicPartition) {
         lock(&self.open).remove(partition);

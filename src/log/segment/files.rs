@@ -66,8 +66,4 @@ impl FileCache {
             open.remove(&(segment, kind));
         }
     }
-
-    pub fn open_count(&self) -> usize {
-        lock(&self.open).len()
-    }
 }

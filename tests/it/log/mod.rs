@@ -4,3 +4,5 @@ mod basics;
 mod crash;
 mod crash_disk;
 mod harness;
+mod model;
+mod threads;
