@@ -4,5 +4,6 @@ mod basics;
 mod crash;
 mod crash_disk;
 mod harness;
+mod kafka_tools;
 mod model;
 mod threads;
