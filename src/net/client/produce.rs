@@ -294,7 +294,8 @@ impl Producer {
 
 /// A producer id, or `None` where the broker hands out none.
 async fn identity(client: &mut Client) -> Result<Option<(i64, i16)>, Error> {
-    let request = InitProducerIdRequest { transaction_timeout_ms: 60_000, ..Default::default() };
+    let request =
+        InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: 60_000, ..Default::default() };
     let deadline = Instant::now() + client.config().request_timeout;
     loop {
         let response = match client.call_any(&request, i16::MAX).await {

@@ -67,7 +67,7 @@ async fn compare(client: &mut Client, name: &str, from: i64, to: i64) {
 }
 
 async fn offset_of(client: &mut Client, name: &str, spec: OffsetSpec) -> i64 {
-    client.list_offsets(name, &[(0, spec)]).await.unwrap()[0].offset.unwrap_or(-1)
+    client.list_offsets(name, &[(0, spec)]).await.unwrap()[0].offset
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
