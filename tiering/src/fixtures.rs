@@ -1,5 +1,6 @@
 //! Segments for this crate's tests.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -83,17 +84,17 @@ pub(crate) fn joined(runs: &[Run]) -> Vec<u8> {
     runs.iter().flat_map(|run| run.bytes.iter().copied()).collect()
 }
 
-pub(crate) struct RunList(pub(crate) std::vec::IntoIter<Run>);
+pub(crate) struct RunList(VecDeque<Run>);
 
 impl RunList {
     pub(crate) fn new(runs: &[Run]) -> RunList {
-        RunList(runs.to_vec().into_iter())
+        RunList(runs.iter().cloned().collect())
     }
 }
 
 impl RunSource for RunList {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Run>, SourceError>> {
-        Box::pin(async { Ok(self.0.next()) })
+        Box::pin(async { Ok(self.0.pop_front()) })
     }
 }
 

@@ -10,12 +10,13 @@ use uuid::Uuid;
 
 use super::ReplayError;
 use super::flight::{Flight, Flights, Joined, Landing};
+use super::throttle::Throttle;
 use crate::cache::{BufferPool, ChunkCache, ChunkKey};
 use crate::codec_pool::{CodecPool, WorkerFailed};
 use crate::entry::Entry;
 use crate::format::{ChunkDecoder, ChunkRow, Codec, FormatError};
 use crate::object_key::TierPartition;
-use crate::store::{Purpose, Store};
+use crate::store::{Purpose, Store, StoreError};
 
 /// A GET below this costs as much as one of this.
 pub(super) const GET_BYTES_MIN: u64 = 1 << 20;
@@ -56,7 +57,7 @@ pub(super) struct Loads {
     flights: Flights<ChunkKey, Bytes>,
     loading: Arc<Semaphore>,
     loading_units: u32,
-    gets: Arc<Semaphore>,
+    gets: Throttle,
 }
 
 /// Chunks asked for, in order.
@@ -114,7 +115,7 @@ impl Loads {
             flights: Flights::default(),
             loading: Arc::new(Semaphore::new(loading_units as usize)),
             loading_units,
-            gets: Arc::new(Semaphore::new(gets_max.max(1))),
+            gets: Throttle::new(gets_max),
         }
     }
 
@@ -205,8 +206,10 @@ impl Loads {
         range: std::ops::Range<u64>,
         purpose: Purpose,
     ) -> Result<Bytes, ReplayError> {
-        let _slot = self.gets.acquire().await.map_err(|_| WorkerFailed)?;
-        self.store.get_range(&object.key, range, purpose).await.map_err(|error| object.explain(error))
+        let slot = self.gets.enter().await;
+        let outcome = self.store.get_range(&object.key, range, purpose).await;
+        slot.leave(!matches!(outcome, Err(StoreError::Unavailable { .. })));
+        outcome.map_err(|error| object.explain(error))
     }
 
     async fn submit(

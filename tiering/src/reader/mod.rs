@@ -17,6 +17,7 @@ mod footers;
 mod loads;
 mod manifest_index;
 mod streams;
+mod throttle;
 
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ pub struct ReplayConfig {
     pub ahead_bytes_max: u64,
     /// Unpacked bytes loaded ahead of one reader.
     pub ahead_bytes_per_reader: u64,
-    /// Ranged GETs at a time.
+    /// Ranged GETs at a time while the store keeps up; a store that throttles gets fewer.
     pub gets_max: usize,
     /// Unpacked buffers kept for reuse.
     pub free_buffer_bytes: usize,

@@ -157,7 +157,7 @@ async fn listing(store: &dyn Store) {
 async fn streams(store: &dyn Store) {
     for (number, length) in [1usize, 70_000, 5 << 20, (5 << 20) + 1, 17 << 20].into_iter().enumerate() {
         let key = format!("v1/s/0/{number}.seg");
-        let body: Bytes = (0..length).map(|at| (at * 31 >> 7) as u8).collect();
+        let body: Bytes = (0..length).map(|at| ((at * 31) >> 7) as u8).collect();
         let (stored, _) = store.put_stream(&key, &mut Pieces::new(&body, 300_007), P).await.expect("stored");
         assert_eq!(stored, length as u64);
         assert!(store.get(&key, P).await.expect("read").0 == body, "{length}");

@@ -111,7 +111,10 @@ impl ObjectWriter {
         let key = upload.topic.of.segment(&upload.name);
         let mut parts = ObjectParts::new(upload, source, self.pool.clone(), self.budget.clone());
         let stored = self.store.put_stream(&key, &mut parts, Purpose::Upload).await;
-        let (uploaded, image) = parts.finish()?;
+        let Some((uploaded, image)) = parts.finish()? else {
+            let reason = "the store stopped taking bytes".to_owned();
+            return Err(stored.err().unwrap_or(StoreError::WrongAnswer { key, reason }).into());
+        };
         let stored = match stored {
             Ok((bytes, stored)) if bytes == uploaded.entry.object_bytes => stored,
             Ok((bytes, _)) => {

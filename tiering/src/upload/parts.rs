@@ -81,16 +81,13 @@ impl<'a> ObjectParts<'a> {
         }
     }
 
-    /// What was written, once all of it was handed out; else why it was not.
-    pub(super) fn finish(self) -> Result<(Uploaded, ObjectImage), UploadError> {
+    /// What was written, once all of it was handed out; the source's failure, if that was why it was not; `None` when
+    /// the store gave up before the end.
+    pub(super) fn finish(self) -> Result<Option<(Uploaded, ObjectImage)>, UploadError> {
         match (self.failed, self.stage) {
             (Some(error), _) => Err(error),
-            (None, Stage::End { done } | Stage::Tail { done, .. }) => Ok(done),
-            // The store gave up before the end: its own error says why.
-            (None, Stage::Chunks) => Err(UploadError::Store(StoreError::Unavailable {
-                key: self.upload.topic.of.segment(&self.upload.name),
-                reason: "the store stopped taking bytes".into(),
-            })),
+            (None, Stage::End { done } | Stage::Tail { done, .. }) => Ok(Some(done)),
+            (None, Stage::Chunks) => Ok(None),
         }
     }
 

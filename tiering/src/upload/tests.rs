@@ -133,3 +133,22 @@ async fn a_log_that_fails_is_the_error_reported() {
     assert!(matches!(error, UploadError::Source(_)), "{error:?}");
     assert!(memory.keys().is_empty());
 }
+
+#[tokio::test]
+async fn a_store_that_refuses_is_the_error_reported() {
+    // The place for incoming files is gone: the store fails before it takes a byte.
+    struct Refusing(MemoryStore);
+    impl RunSource for Refusing {
+        fn next(&mut self) -> BoxFuture<'_, Result<Option<Run>, SourceError>> {
+            panic!("asked for bytes though {} objects are stored", self.0.keys().len())
+        }
+    }
+    let (memory, _) = memory();
+    let root = tempfile::tempdir().expect("tempdir");
+    let files = crate::store::files::FilesStore::open(root.path()).expect("opened");
+    std::fs::remove_dir_all(root.path().join(".incoming")).expect("removed");
+    let writer = ObjectWriter::new(Arc::new(files), pool(), Arc::new(ByteBudget::unlimited()));
+    let error = writer.upload(segment(0, 1), &mut Refusing(memory)).await.expect_err("refused");
+    assert!(matches!(error, UploadError::Store(StoreError::Unavailable { .. })), "{error:?}");
+    assert!(!error.to_string().contains("stopped taking"), "{error}");
+}
