@@ -35,6 +35,7 @@ pub async fn handle(
     });
     AlterPartitionReassignmentsResponse {
         allow_replication_factor_change: request.allow_replication_factor_change,
+        error_message: None,
         responses: responses.collect(),
         ..AlterPartitionReassignmentsResponse::default()
     }

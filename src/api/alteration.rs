@@ -173,3 +173,6 @@ impl Scope {
         value.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,10 +51,7 @@ pub async fn handle(
         if !told.insert(topic.name.as_str()) {
             continue;
         }
-        let result = if topic.name == METADATA_TOPIC {
-            let problem = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
-            Err(Refusal::new(ErrorCode::INVALID_REQUEST, problem))
-        } else if repeated.contains(topic.name.as_str()) {
+        let result = if repeated.contains(topic.name.as_str()) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
         } else if excessive {
             Err(Refusal::new(ErrorCode::POLICY_VIOLATION, "Excessively large number of partitions per request."))
@@ -91,7 +88,7 @@ async fn create_asked(
     asked: &CreatableTopic,
     validate_only: bool,
 ) -> Result<CreatableTopicResult, Refusal> {
-    node.metadata.check_new_name(&asked.name)?;
+    check_new_name(node, &asked.name)?;
     let new = plan(node, creation(asked)?)?;
     let described = describe::describe_topic(&node.settings(), &new.configs);
     let (partitions, replicas) = (new.assignment.len(), new.assignment.first().map_or(0, Vec::len));
@@ -107,7 +104,7 @@ async fn create_asked(
     Ok(CreatableTopicResult {
         name: asked.name.clone(),
         topic_id: topic_id.0,
-        error_code: ErrorCode::NONE,
+        error_message: None,
         num_partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
         replication_factor: i16::try_from(replicas).unwrap_or(i16::MAX),
         configs: Some(configs.collect()),
@@ -144,13 +141,21 @@ fn creation(asked: &CreatableTopic) -> Result<Creation, Refusal> {
     })
 }
 
+fn check_new_name(node: &Node, name: &str) -> Result<(), Refusal> {
+    if name == METADATA_TOPIC {
+        let problem = format!("Creation of internal topic {METADATA_TOPIC} is prohibited.");
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, problem));
+    }
+    Ok(node.metadata.check_new_name(name)?)
+}
+
 /// Validates, stores and opens a topic.
 pub async fn create(node: &Arc<Node>, creation: Creation) -> Result<Arc<Topic>, Refusal> {
     commit(node, plan(node, creation)?).await
 }
 
 fn plan(node: &Node, creation: Creation) -> Result<NewTopic, Refusal> {
-    node.metadata.check_new_name(&creation.name)?;
+    check_new_name(node, &creation.name)?;
     let settings = node.settings();
     let tier = node.config.tier.is_some();
     let configs = TopicConfig::creation_overrides(&settings, &creation.configs, tier);

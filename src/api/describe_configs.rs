@@ -9,11 +9,11 @@ use stratalog_protocol::messages::describe_configs::{
     DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
-use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, check_broker_id};
+use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC, can_change, check_broker_id};
 use super::node::Node;
 use super::refusal::Refusal;
 use crate::config::describe::{self, DescribedConfig};
-use crate::config::{Kind, Source};
+use crate::config::{Kind, Source, catalog};
 use crate::metadata::topic_name;
 use crate::net::RequestContext;
 
@@ -56,7 +56,7 @@ fn describe(node: &Node, resource: &DescribeConfigsResource) -> Result<Vec<Descr
         BROKER => {
             let expected = format!("Unexpected broker id, expected {} or empty string, but", node.node_id());
             check_broker_id(name, node.node_id(), "Broker", &expected)?;
-            Ok(describe::describe_broker(&node.settings()))
+            Ok(describe_broker(node))
         }
         BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty"),
         BROKER_LOGGER => {
@@ -71,6 +71,15 @@ fn describe(node: &Node, resource: &DescribeConfigsResource) -> Result<Vec<Descr
         GROUP => Ok(describe::describe_group(&BTreeMap::new())),
         _ => invalid(MALFORMED),
     }
+}
+
+/// What a running broker does not take over is told as read-only, as the alterations refuse it.
+fn describe_broker(node: &Node) -> Vec<DescribedConfig> {
+    let mut configs = describe::describe_broker(&node.settings());
+    for config in &mut configs {
+        config.read_only |= !catalog::broker_key(config.name).is_some_and(can_change);
+    }
+    configs
 }
 
 fn describe_topic(node: &Node, name: &str) -> Result<Vec<DescribedConfig>, Refusal> {

@@ -12,6 +12,8 @@ use super::node::Node;
 use crate::net::RequestContext;
 
 const METADATA_TOPIC: &str = "__cluster_metadata";
+/// The first version that tells where the voters are (KIP-853).
+const NODES_SINCE: i16 = 2;
 /// Nobody else could ever have led.
 const LEADER_EPOCH: i32 = 1;
 
@@ -19,7 +21,7 @@ pub async fn handle(
     node: Arc<Node>,
     context: RequestContext,
     request: DescribeQuorumRequest,
-    _version: i16,
+    version: i16,
 ) -> DescribeQuorumResponse {
     let mut found = false;
     let topics = request.topics.into_iter().map(|topic| {
@@ -37,7 +39,7 @@ pub async fn handle(
     DescribeQuorumResponse {
         error_message: Some(String::new()),
         topics,
-        nodes: if found { vec![this] } else { Vec::new() },
+        nodes: if found && version >= NODES_SINCE { vec![this] } else { Vec::new() },
         ..DescribeQuorumResponse::default()
     }
 }

@@ -160,8 +160,9 @@ impl Opening {
         let log_dir = LogDir::open(config.data_dir(), options)?;
         let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
         let metadata = Arc::new(Metadata::open(&config.data_dir().join(METADATA_FILE), broker)?);
-        let dynamic = metadata.image().broker_configs.clone();
-        if let Err(error) = config.settings.set_dynamic(&Default::default(), &dynamic) {
+        let image = metadata.image();
+        let own = image.node_configs.get(&config.node_id).cloned().unwrap_or_default();
+        if let Err(error) = config.settings.set_dynamic(&own, &image.broker_configs) {
             tracing::error!("stored dynamic broker configuration does not hold and is not applied: {error}");
         }
         let metrics = Arc::new(Metrics::new());

@@ -18,7 +18,7 @@ const PRODUCER_ID_BLOCK: i64 = 1000;
 pub enum Error {
     #[error("Topic '{0}' already exists.")]
     TopicExists(String),
-    #[error("Topic '{0}' is marked for deletion or collides with existing topic '{1}'")]
+    #[error("Topic '{0}' collides with existing topic: {1}")]
     TopicCollides(String, String),
     #[error("{0}")]
     IllegalName(#[from] topic_name::Illegal),

@@ -23,6 +23,7 @@ fn changes_survive_a_reopen() {
     metadata.raise_leader_epochs(kept.id, &[PartitionIndex(1)]).unwrap();
     metadata.delete_topic(gone.id).unwrap();
     let block = metadata.next_producer_id_block().unwrap();
+    metadata.set_node_configs(7, BTreeMap::from([("c".into(), "d".into())])).unwrap();
     metadata.set_broker_configs(BTreeMap::from([("a".into(), "b".into())])).unwrap();
     metadata.set_tier_owner_epoch(4).unwrap();
     let revision = metadata.image().revision;
@@ -39,6 +40,7 @@ fn changes_survive_a_reopen() {
     assert!(image.topic("gone").is_none() && image.topic_by_id(gone.id).is_none());
     assert_eq!(image.deleting[&gone.id], ("gone".into(), 3, false));
     assert_eq!(image.broker_configs["a"], "b");
+    assert_eq!(image.node_configs[&7]["c"], "d");
     assert_eq!(image.tier_owner_epoch, Some(4));
     assert_eq!(metadata.next_producer_id_block().unwrap().first, block.end);
     metadata.finish_deletion(gone.id).unwrap();

@@ -1,4 +1,5 @@
 //! One integration binary: see the modules.
 
+mod api;
 mod broker;
 mod log;
