@@ -8,6 +8,7 @@ again by a third client; uploads and replays are cut by kill -9 at random moment
 import pathlib
 import random
 import shutil
+import subprocess
 import tempfile
 import time
 
@@ -15,6 +16,7 @@ from harness import broker as brokers
 from harness import clients, processes, store
 from harness.records import PARTITIONS, DataSet
 from harness.report import Report, Skip, check
+from harness.wire import Connection
 
 # Clients that reconnect by themselves when the broker dies under them.
 SURVIVORS = ("librdkafka", "java", "franz-go")
@@ -129,6 +131,8 @@ class Round:
         self.report.case(f"{self.label}/only the tier holds closed segments", self.evicted, topics)
         for producer in names:
             self.read_all(producer, self.other(names, producer, 2), "cold")
+        for how in ("a clean stop", "kill -9"):
+            self.report.case(f"{self.label}/offsets of evicted topics after {how}", self.offsets_survive, topics, how)
         self.report.case(f"{self.label}/replay across {self.options.kills} kills", self.replay_with_kills, topics)
 
     def upload_with_kills(self, topics):
@@ -137,7 +141,8 @@ class Round:
         left, killed, missed, delay_max_s = list(topics), 0, 0, 0.5
         while killed < self.options.kills and left:
             topic = self.random.choice(left)
-            flush = processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"))
+            flush = processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"),
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(self.random.uniform(0, delay_max_s))
             if flush.poll() is not None:
                 check(flush.returncode == 0, f"tier flush of {topic} failed with {flush.returncode}")
@@ -160,6 +165,23 @@ class Round:
                 logs = sorted(file.name for file in directory.glob("*.log") if file.stat().st_size > 0)
                 check(not logs, f"{directory.name} still holds {logs}")
 
+    def offsets_survive(self, topics, how):
+        """The log starts where it started, whatever files are left: else history is there and nobody can reach it."""
+        if how == "kill -9":
+            self.broker.kill()
+        else:
+            code = self.broker.stop()
+            check(code == 0, f"a clean stop ended with {code}")
+        self.broker.restart()
+        moved = []
+        with Connection(self.broker.bootstrap) as connection:
+            for topic in topics:
+                for partition, count in enumerate(self.sent_by(topic.partition(".")[0]).counts):
+                    found = [connection.offset_at(topic, partition, time) for time in (-2, -1)]
+                    if found != [0, count]:
+                        moved.append(f"{topic}-{partition} at {found}, sent were [0, {count}]")
+        check(not moved, f"{len(moved)} partitions moved (earliest, latest): {', '.join(moved[:4])}")
+
     def replay_with_kills(self, topics):
         """A consumer reads from the tier while the broker is killed; it must end with every record, once, in order."""
         readers = [name for name in SURVIVORS if name in self.options.clients]
@@ -181,7 +203,11 @@ class Round:
                 self.broker.restart()
             else:
                 delay_max_s /= 2
-            self.compare(job, run.wait()[0])
+            result = run.wait()[0]
+            try:
+                self.compare(job, result)
+            except AssertionError as error:
+                raise AssertionError(f"{reader} reading {topic}, {killed} kills so far: {error}") from error
         return f"{killed} kills in {attempts} replays"
 
     @staticmethod
