@@ -2,4 +2,5 @@
 
 mod api;
 mod broker;
+mod cli;
 mod log;
