@@ -25,7 +25,7 @@ use crate::admin::{EvictReport, FlushReport, TierListing};
 use crate::broker::{self, Running};
 use crate::config::{Sources, load};
 use crate::net::client::{
-    Address, Client, ClientConfig, Compression, IsolationLevel, NewTopic, OutgoingRecord, Producer, ProducerSettings,
+    Address, Client, ClientConfig, IsolationLevel, NewTopic, OutgoingRecord, Producer, ProducerSettings,
     partition_of_key, visible_records,
 };
 
@@ -187,7 +187,7 @@ async fn create_topic(client: &mut Client) -> Result<(), CliError> {
 type Made = BTreeMap<i32, Vec<u32>>;
 
 async fn produce(client: &mut Client, events: u32, summary: &mut Summary) -> Result<Made, CliError> {
-    let settings = ProducerSettings { compression: Compression::Lz4, ..ProducerSettings::default() };
+    let settings = ProducerSettings::default();
     let mut producer = Producer::open(client, TOPIC, settings).await?;
     let mut made = Made::new();
     let progress = Progress::new("produced");

@@ -17,8 +17,8 @@ const FIRST_MS: i64 = 1_767_225_600_000;
 impl Event {
     pub fn of(number: u32) -> Event {
         let mut dice = Dice(u64::from(number) ^ 0x5eed_0000_0000);
-        let action = *dice.one_of(&["view", "view", "view", "search", "cart", "checkout", "refund"]);
-        let path = *dice.one_of(&["/", "/products", "/products/new", "/cart", "/account", "/help/shipping"]);
+        let action = dice.one_of(&["view", "view", "view", "search", "cart", "checkout", "refund"]);
+        let path = dice.one_of(&["/", "/products", "/products/new", "/cart", "/account", "/help/shipping"]);
         let user = dice.below(5_000);
         let item = dice.below(20_000);
         let cents = 99 + dice.below(50_000);
@@ -64,9 +64,9 @@ impl Dice {
         self.next() % bound
     }
 
-    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    fn one_of(&mut self, all: &[&'static str]) -> &'static str {
         let at = self.next() % all.len() as u64;
-        &all[at as usize]
+        all[at as usize]
     }
 }
 

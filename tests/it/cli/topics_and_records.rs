@@ -88,8 +88,10 @@ fn keys_go_where_javas_producer_sends_them() {
     succeed(&["topic", "create", "keyed", "-p", "10", "-b", b], "");
     let input = "{\"id\":21}\n{\"id\":\"foobar\"}\n{\"id\":\"abc\"}\n";
     succeed(&["produce", "keyed", "-b", b, "--key-field", "id"], input);
-    let mut placed: Vec<String> =
-        succeed(&["consume", "keyed", "-b", b, "-o", "start", "-e", "-f", "%k %p\\n"], "").lines().map(str::to_owned).collect();
+    let mut placed: Vec<String> = succeed(&["consume", "keyed", "-b", b, "-o", "start", "-e", "-f", "%k %p\\n"], "")
+        .lines()
+        .map(str::to_owned)
+        .collect();
     placed.sort();
     // Kafka's hash of the key, its sign bit cleared, modulo ten.
     assert_eq!(placed, ["21 0", "abc 7", "foobar 6"]);
@@ -123,7 +125,8 @@ fn the_tier_through_the_binary() {
     succeed(&["topic", "create", "cold", "-p", "1", "-c", "segment.bytes=1048576", "-b", b], "");
     let lines: String = (0..20_000).map(|number| format!("{number} {}\n", "abcdefgh".repeat(16))).collect();
     succeed(&["produce", "cold", "-b", b], &lines);
-    let flushed = json(&succeed(&["tier", "flush", "--topic", "cold", "--wait", "--admin", admin, "--format", "json"], ""));
+    let flushed =
+        json(&succeed(&["tier", "flush", "--topic", "cold", "--wait", "--admin", admin, "--format", "json"], ""));
     assert_eq!(flushed["complete"], true, "{flushed}");
     succeed(&["tier", "evict", "--topic", "cold", "--admin", admin], "");
     let listed = json(&succeed(&["tier", "ls", "--topic", "cold", "--admin", admin, "--format", "json"], ""));
