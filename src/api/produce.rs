@@ -156,7 +156,7 @@ impl From<AppendError> for Refusal {
             AppendError::Batch(
                 BatchError::InvalidRecord { index, .. } | BatchError::InvalidTimestamp { index, .. },
             ) => *index,
-            AppendError::Batch(_) | AppendError::Log(_) => None,
+            AppendError::Batch(_) | AppendError::Log(_) | AppendError::BehindTier => None,
         };
         Refusal { code: error::of_append(&error), index, message: Some(error.to_string()) }
     }
@@ -187,7 +187,9 @@ fn log_refusal(partition: &Partition, error: &AppendError) {
         AppendError::Log(crate::log::AppendError::StorageFull | crate::log::AppendError::Offline(_)) => {
             tracing::error!(partition = %partition.topic_partition(), "append failed: {error}");
         }
-        AppendError::Log(_) => tracing::debug!(partition = %partition.topic_partition(), "append refused: {error}"),
+        AppendError::Log(_) | AppendError::BehindTier => {
+            tracing::debug!(partition = %partition.topic_partition(), "append refused: {error}")
+        }
     }
 }
 

@@ -266,6 +266,17 @@ impl Log {
         Ok(Offset(appender.active.base_offset))
     }
 
+    /// Closes an active segment that was started more than `age_ms` ago and holds something: a quiet topic's last records
+    /// move on too. Answers whether it did.
+    pub fn roll_if_older_than(&self, age_ms: i64) -> Result<bool, Error> {
+        let due = {
+            let appender = lock(&self.append);
+            appender.size_bytes > 0 && self.dir.clock.now_ms().saturating_sub(appender.created_ms) > age_ms
+        };
+        // An append between the two locks may have rolled already: then the young segment closes early, once.
+        if due { self.roll().map(|_| true) } else { Ok(false) }
+    }
+
     fn roll_locked(&self, appender: &mut Appender) -> Result<(), Error> {
         let base_offset = self.log_end_offset().0;
         let indexes = appender.active.seal_indexes().map_err(Error::io("write the indexes of", &self.path))?;

@@ -18,6 +18,7 @@ use stratalog_types::Offset;
 
 use super::append::Appender;
 use super::dir::LogDir;
+use super::epochs::EpochStart;
 use super::epochs::LeaderEpochs;
 use super::error::Error;
 use super::names;
@@ -85,6 +86,38 @@ impl Log {
     pub fn truncate_fully_and_start_at(&self, offset: Offset) -> Result<(), Error> {
         let mut appender = lock(&self.append);
         let restarted = self.restart_at(&mut appender, offset, offset);
+        close_on_error(&mut appender, restarted)
+    }
+
+    /// Sets everything aside and goes on, empty, at `offset`, the end of the tier, with the epochs and the producers that
+    /// the tier remembers; the log start stays at `log_start`, whose history the tier has.
+    ///
+    /// Order of effects: the old segments get second names (`.log.aside`), epochs and producers are written, then the log
+    /// restarts. A crash before the restart leaves the old log, which is set aside again.
+    pub fn restart_behind_tier(
+        &self,
+        offset: Offset,
+        log_start: Offset,
+        epochs: &[EpochStart],
+        producer_snapshot: &[u8],
+    ) -> Result<(), Error> {
+        let mut appender = lock(&self.append);
+        for segment in read_lock(&self.segments).values().filter(|segment| segment.size_bytes() > 0) {
+            let file = segment.path(names::LOG_SUFFIX);
+            let aside = file.with_extension("log.aside");
+            match std::fs::hard_link(&file, &aside) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("set aside", &file)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.write_epochs(&LeaderEpochs::new(epochs.to_vec()))?;
+        if !producer_snapshot.is_empty() {
+            let snapshot = names::offset_file(&self.path, offset.0, names::SNAPSHOT_SUFFIX);
+            std::fs::write(&snapshot, producer_snapshot).map_err(Error::io("write", &snapshot))?;
+        }
+        let restarted = self.restart_at(&mut appender, offset, log_start);
         close_on_error(&mut appender, restarted)
     }
 

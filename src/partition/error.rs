@@ -12,6 +12,9 @@ pub enum AppendError {
     Batch(#[from] BatchError),
     #[error(transparent)]
     Log(#[from] log::AppendError),
+    /// Retriable: the tier has not said yet where the log goes on.
+    #[error("the log may lie behind the tier: appends wait until the tier has been asked")]
+    BehindTier,
 }
 
 #[derive(Debug, thiserror::Error)]

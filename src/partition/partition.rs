@@ -1,6 +1,6 @@
 //! One partition that this broker leads.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -74,6 +74,8 @@ pub struct Partition {
     clock: Clock,
     counters: Counters,
     pub(super) tiered: RwLock<Option<Arc<Tiered>>>,
+    /// Set while the log may lie behind the tier: nothing is appended until the tier was asked.
+    behind_tier: AtomicBool,
 }
 
 impl Partition {
@@ -96,6 +98,7 @@ impl Partition {
             clock,
             counters,
             tiered: RwLock::new(None),
+            behind_tier: AtomicBool::new(false),
         })
     }
 
@@ -149,8 +152,20 @@ impl Partition {
         }
     }
 
+    /// Whether appends are refused because the log may lie behind the tier (manifest protocol 3.1, step 4).
+    pub fn is_behind_tier(&self) -> bool {
+        self.behind_tier.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_behind_tier(&self, behind: bool) {
+        self.behind_tier.store(behind, Ordering::Release);
+    }
+
     /// Validates and appends what a producer sent. `zstd_allowed` is true from Produce v7 on.
     pub fn append(&self, batch: &Bytes, zstd_allowed: bool) -> Result<Appended, AppendError> {
+        if self.is_behind_tier() {
+            return Err(AppendError::BehindTier);
+        }
         let config = self.config();
         let rules = self.rules(&config, zstd_allowed);
         let validated = validate_produce(batch, &rules)?;

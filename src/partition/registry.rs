@@ -80,7 +80,7 @@ impl Partitions {
             for _ in 0..threads.max(1) {
                 scope.spawn(|| {
                     while let Some(topic) = { queue.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                        if let Err(error) = self.open_topic(metadata, &topic, settings) {
+                        if let Err(error) = self.open_topic(metadata, &topic, settings, true) {
                             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                             return;
                         }
@@ -91,21 +91,29 @@ impl Partitions {
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Makes or opens what is missing of `topic`; partitions that are open stay as they are.
-    pub fn open_topic(&self, metadata: &Metadata, topic: &Topic, settings: &Settings) -> Result<(), OpenError> {
+    /// Makes or opens what is missing of `topic`; partitions that are open stay as they are. `at_start`: a directory that
+    /// is missing was lost, unless the topic's creation was cut short.
+    fn open_topic(
+        &self,
+        metadata: &Metadata,
+        topic: &Topic,
+        settings: &Settings,
+        at_start: bool,
+    ) -> Result<(), OpenError> {
         let config = Arc::new(resolve(settings, topic));
         let open = self.of_topic(topic.id);
         let mut logs = Vec::new();
         for index in open.len()..topic.partitions.len() {
             let partition = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
             let topic_partition = TopicPartition { topic: topic.name.clone(), partition };
+            let lost = at_start && !self.log_dir.contains(&topic_partition);
             let log = self
                 .open_log(&topic_partition, topic.id, &config)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
-            logs.push((topic_partition, log));
+            logs.push((topic_partition, log, lost));
         }
         let unclean: Vec<PartitionIndex> =
-            logs.iter().filter(|(_, log)| log.was_unclean()).map(|(tp, _)| tp.partition).collect();
+            logs.iter().filter(|(_, log, _)| log.was_unclean()).map(|(tp, ..)| tp.partition).collect();
         let raised;
         let topic = if unclean.is_empty() {
             topic
@@ -114,13 +122,18 @@ impl Partitions {
             &raised
         };
         let mut partitions: Vec<Arc<Partition>> = open.iter().cloned().collect();
-        for (topic_partition, log) in logs {
+        for (topic_partition, log, lost) in logs {
             let epoch = topic.partition(topic_partition.partition).map(|p| p.leader_epoch).unwrap_or_default();
             log.start_leader_epoch(epoch)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
             let counters = Counters::of(&self.metrics, &topic.name);
             let partition = Partition::new(log, config.clone(), epoch, self.clock.clone(), counters);
             self.open_tiered(&partition)?;
+            if let Some(tiered) = partition.tiered() {
+                // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
+                let behind = tiered.durable_end_offset() > partition.log().log_end_offset();
+                partition.set_behind_tier(lost || behind);
+            }
             partitions.push(partition);
         }
         let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +154,7 @@ impl Partitions {
     /// `open_topic` one caller at a time: for topics created while serving.
     pub fn create_topic(&self, metadata: &Metadata, topic: &Topic, settings: &Settings) -> Result<(), OpenError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.open_topic(metadata, topic, settings)
+        self.open_topic(metadata, topic, settings, false)
     }
 
     fn open_log(

@@ -40,7 +40,25 @@ impl Partition {
         else {
             return Ok(None);
         };
-        tiered.upload_next(self.leader_epoch(), self.visible_end(Isolation::ReadCommitted)).await
+        let held = self.is_behind_tier();
+        let committed_end = if held { Offset::ZERO } else { self.visible_end(Isolation::ReadCommitted) };
+        let uploaded = tiered.upload_next(self.leader_epoch(), !held, committed_end).await?;
+        if held {
+            // The session began: the log agrees with the tier, or was restarted at its end.
+            self.high_watermark().reset(self.log().log_end_offset());
+            self.set_behind_tier(false);
+        }
+        Ok(uploaded)
+    }
+
+    /// Closes the active segment of a tiered topic that had no roll for `segment.ms`: a quiet topic's last records move
+    /// up too.
+    pub fn roll_quiet(&self) -> Result<bool, log::Error> {
+        let config = self.config();
+        if self.tiered().is_none() || !config.remote_storage_enable || config.remote_log_copy_disable {
+            return Ok(false);
+        }
+        self.log().roll_if_older_than(i64::try_from(config.segment_ms).unwrap_or(i64::MAX))
     }
 
     /// Bytes of local segments that the tier does not have.

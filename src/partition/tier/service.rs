@@ -94,6 +94,9 @@ impl Service {
 
     /// Whether something was uploaded: there may be more.
     async fn upload_one(&self, partition: &Partition) -> bool {
+        if let Err(error) = partition.roll_quiet() {
+            tracing::warn!(partition = %partition.topic_partition(), "quiet segment not closed: {error}");
+        }
         match partition.upload_next().await {
             Ok(Some(uploaded)) => {
                 self.count(partition, &uploaded);
@@ -134,6 +137,9 @@ impl Service {
     }
 
     async fn retain(&self, partition: &Arc<Partition>) -> Result<(), TierError> {
+        if partition.is_behind_tier() {
+            return Ok(());
+        }
         let config = partition.config();
         let now_ms = self.clock.now_ms();
         if let Some(tiered) = partition.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {

@@ -14,7 +14,7 @@ use stratalog_tiering::manifest::{
 };
 use stratalog_tiering::object_key::TierPartition;
 use stratalog_tiering::reader::{IndexError, ReadAnswer, ReadRequest, ReplayError, SegmentIndex};
-use stratalog_tiering::recovery::{Leadership, Reconcile, Started};
+use stratalog_tiering::recovery::{EpochStart, Leadership, Reconcile, ReconcileCause, Started, lineage_agrees};
 use stratalog_tiering::scrub::{self, Depth, ScrubError};
 use stratalog_tiering::store::StoreError;
 use stratalog_tiering::upload::{SegmentUpload, UploadError};
@@ -24,6 +24,9 @@ use tokio::time::Instant;
 use super::shared::Tier;
 use super::source;
 use crate::log::{self, Log};
+
+/// How long a reconcile waits for the newest footer before it is tried again.
+const RECONCILE_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Named by what the caller does next.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +156,10 @@ impl Tiered {
     }
 
     /// Fences the head under this leadership, once.
-    async fn ensure_session(&self, work: &mut Work, leader_epoch: LeaderEpoch) -> Result<(), TierError> {
+    ///
+    /// A log that is not `clean` (emptied, or cut below what was synced) is judged against the fenced head, and restarts
+    /// at the tier's end where it disagrees.
+    async fn ensure_session(&self, work: &mut Work, leader_epoch: LeaderEpoch, clean: bool) -> Result<(), TierError> {
         if work.session == Some(leader_epoch) {
             return Ok(());
         }
@@ -161,7 +167,7 @@ impl Tiered {
         let leadership = Leadership {
             owner_epoch,
             leader_epoch,
-            clean: true,
+            clean,
             log_end_offset: self.log.log_end_offset(),
             // Nothing was ever dropped locally for the tier's sake, so a missing head loses nothing.
             topic_is_new: self.log.local_log_start_offset() <= self.log.log_start_offset(),
@@ -178,20 +184,57 @@ impl Tiered {
                 Ok(())
             }
             Started::Fenced { .. } => Err(TierError::Fenced),
-            Started::ReconcileNeeded(Reconcile { next_offset, .. }) => {
-                Err(TierError::NeedsReconcile { log_end_offset: self.log.log_end_offset(), next_offset })
+            Started::ReconcileNeeded(reconcile) => {
+                self.reconcile(reconcile).await?;
+                self.manifest.reconciled().await?;
+                work.session = Some(leader_epoch);
+                Ok(())
             }
         }
+    }
+
+    /// Compares the log with the tier and, where it ends too early or has other epochs, sets it aside and goes on at the
+    /// tier's end with the epochs and producers of the newest footer.
+    async fn reconcile(&self, reconcile: Reconcile) -> Result<(), TierError> {
+        let Reconcile { cause, log_start_offset, next_offset, last_entry } = reconcile;
+        let Some(entry) = last_entry else { return Ok(()) };
+        let deadline = Instant::now() + RECONCILE_WAIT;
+        let footer = self.tier.replay.footer(self.of, &entry, deadline).await?;
+        let Some(footer) = footer else {
+            return Err(TierError::NeedsReconcile { log_end_offset: self.log.log_end_offset(), next_offset });
+        };
+        let start_of = |epoch: LeaderEpoch, start_offset: Offset| EpochStart { leader_epoch: epoch, start_offset };
+        let tiered: Vec<EpochStart> = footer.epochs.iter().map(|e| start_of(e.epoch, e.start_offset)).collect();
+        let local: Vec<EpochStart> =
+            self.log.leader_epochs().iter().map(|e| start_of(e.epoch, e.start_offset)).collect();
+        let agrees = cause == ReconcileCause::CompareEpochs
+            && lineage_agrees(&local, &tiered, entry.base_offset, entry.end_offset);
+        if agrees {
+            return Ok(());
+        }
+        let epochs: Vec<log::EpochStart> =
+            footer.epochs.iter().map(|e| log::EpochStart { epoch: e.epoch, start_offset: e.start_offset }).collect();
+        tracing::error!(
+            of = %self.of, log_end_offset = %self.log.log_end_offset(), %next_offset,
+            "the log lost synced records that the tier has: set aside as *.log.aside, it goes on at the tier's end"
+        );
+        let (log, snapshot) = (self.log.clone(), footer.producer_snapshot.clone());
+        let restarted = tokio::task::spawn_blocking(move || {
+            log.restart_behind_tier(next_offset, log_start_offset, &epochs, &snapshot)
+        });
+        restarted.await.map_err(|_| TierError::CutOff)??;
+        Ok(())
     }
 
     /// Moves the next closed segment up, if one is ready: below `committed_end` (high watermark and last stable offset).
     pub async fn upload_next(
         &self,
         leader_epoch: LeaderEpoch,
+        clean: bool,
         committed_end: Offset,
     ) -> Result<Option<UploadedSegment>, TierError> {
         let mut work = self.work.lock().await;
-        self.ensure_session(&mut work, leader_epoch).await?;
+        self.ensure_session(&mut work, leader_epoch, clean).await?;
         let log_start_offset = self.log.log_start_offset();
         let view = self.view();
         if log_start_offset > view.next_offset() {
@@ -255,7 +298,7 @@ impl Tiered {
         committed_end: Offset,
     ) -> Result<(), TierError> {
         let mut work = self.work.lock().await;
-        self.ensure_session(&mut work, leader_epoch).await?;
+        self.ensure_session(&mut work, leader_epoch, true).await?;
         let log_start_offset = self.log.log_start_offset();
         if log_start_offset > self.view().log_start_offset() {
             self.manifest.advance_log_start(log_start_offset).await?;

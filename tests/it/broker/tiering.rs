@@ -160,3 +160,46 @@ async fn a_damaged_object_is_an_error_and_nothing_wrong_is_served() {
     assert!(answer.unwrap().iter().all(|partition| partition.records.is_empty()));
     running.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_start_inside_a_batch_does_not_stop_the_tier() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), &[]).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
+    produce(&mut one, "t", 0, 2500).await;
+    let id = running.node.image().topic("t").unwrap().id;
+    let partition = running.node.partitions.get(id, 0).unwrap();
+    partition.log().set_log_start_offset(stratalog_types::Offset(1234)).unwrap();
+    let flushed = running.control.flush("t".to_owned(), true).await.unwrap();
+    assert!(flushed.complete, "{flushed:?}");
+    running.control.evict("t".to_owned()).await.unwrap();
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::Earliest).await, 1234);
+    compare(&mut one, "t", 1234, 2500).await;
+    running.stop().await.unwrap();
+}
+
+/// Protocol 3.1, step 4: a short log never appends over tiered offsets.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_directory_goes_on_at_the_end_of_the_tier() {
+    let dir = tempfile::tempdir().unwrap();
+    let quick: &[(&str, &str)] = &[("remote.log.manager.task.interval.ms", "50")];
+    let running = start(dir.path(), quick).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
+    produce(&mut one, "t", 0, 3000).await;
+    running.control.flush("t".to_owned(), true).await.unwrap();
+    drop(one);
+    running.stop().await.unwrap();
+    std::fs::remove_dir_all(dir.path().join("t-0")).unwrap();
+
+    let running = start(dir.path(), quick).await;
+    let mut two = client(&running);
+    // The producer's first attempts are refused as retriable until the tier has been asked.
+    produce(&mut two, "t", 3000, 3200).await;
+    compare(&mut two, "t", 0, 3200).await;
+    assert_eq!(offset_of(&mut two, "t", OffsetSpec::Earliest).await, 0);
+    let flushed = running.control.flush("t".to_owned(), true).await.unwrap();
+    assert!(flushed.complete, "{flushed:?}");
+    running.stop().await.unwrap();
+}

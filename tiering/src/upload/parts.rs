@@ -132,10 +132,14 @@ impl<'a> ObjectParts<'a> {
             self.source_ended = true;
             return Ok(None);
         };
-        let from = self.last_offset.map_or(self.upload.name.base_offset, Offset::next);
+        // The first batch may begin before the interval: a log start may lie inside it.
+        let in_order = match self.last_offset {
+            Some(last) => run.base_offset > last,
+            None => run.last_offset >= self.upload.name.base_offset,
+        };
         let below_end = self.upload.end_offset.is_none_or(|end| run.last_offset < end);
         let whole = batches::are_whole(&run.bytes, run.base_offset, run.last_offset);
-        if run.base_offset < from || !below_end || !whole {
+        if !in_order || !below_end || !whole {
             return Err(UploadError::InvalidRun { base_offset: run.base_offset });
         }
         self.last_offset = Some(run.last_offset);
