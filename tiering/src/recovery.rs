@@ -84,3 +84,32 @@ pub fn lineage_agrees(log: &[EpochStart], tier: &[EpochStart], log_start: Offset
         .filter(|offset| *offset >= log_start && *offset < end)
         .all(|offset| epoch_at(log, offset) == epoch_at(tier, offset))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(starts: &[(i32, i64)]) -> Vec<EpochStart> {
+        let start = |(epoch, offset): &(i32, i64)| EpochStart {
+            leader_epoch: LeaderEpoch(*epoch),
+            start_offset: Offset(*offset),
+        };
+        starts.iter().map(start).collect()
+    }
+
+    #[test]
+    fn lineages_agree_only_when_every_tiered_offset_has_one_epoch() {
+        let tier = epochs(&[(0, 0), (2, 50)]);
+        let agrees =
+            |log: &[(i32, i64)], start: i64, end: i64| lineage_agrees(&epochs(log), &tier, Offset(start), Offset(end));
+        assert!(agrees(&[(0, 0), (2, 50)], 0, 100));
+        assert!(agrees(&[(0, 0), (2, 50), (7, 100)], 0, 100), "beyond the tier the log is alone");
+        assert!(agrees(&[(0, 10), (2, 50)], 20, 100), "below the log start nothing counts");
+        assert!(!agrees(&[(0, 0), (2, 49)], 0, 100));
+        assert!(!agrees(&[(0, 0), (2, 51)], 0, 100));
+        assert!(!agrees(&[(0, 0), (1, 20), (2, 50)], 0, 100));
+        assert!(!agrees(&[(0, 0), (2, 50), (3, 99)], 0, 100));
+        assert!(!agrees(&[(0, 60)], 0, 100), "the log does not know the epoch of its start");
+        assert!(agrees(&[(9, 0)], 100, 100), "nothing is tiered above the log start");
+    }
+}

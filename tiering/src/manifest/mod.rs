@@ -21,10 +21,10 @@ pub use ambient::Ambient;
 pub use error::ManifestError;
 pub use head::{Head, Identity, Token};
 pub use page::Totals;
-pub use pages::PageCache;
+pub use pages::{PageCache, PageReader};
 pub use plan::{Limits, Refusal, RetentionPolicy};
 pub use session::{CheckpointLogStart, Committed, Grace, ManifestConfig, PartitionManifest, PendingUpload, Retry};
-pub use view::{Lookup, ManifestView};
+pub use view::{Lookup, ManifestView, read_manifest};
 
 #[cfg(test)]
 mod tests;

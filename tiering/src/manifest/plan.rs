@@ -372,10 +372,11 @@ impl Scan {
             self.target = page.end_offset;
             return Ok(true);
         }
-        if self.pages_left == 0 {
+        // However small the bound, a step is one: the way down to the first segment that goes is not counted.
+        if self.pages_left == 0 && self.target > self.log_start_offset {
             return Ok(false);
         }
-        self.pages_left -= 1;
+        self.pages_left = self.pages_left.saturating_sub(1);
         match &loaded(page, pages)?.items {
             Items::Entries(entries) => Ok(entries.iter().all(|entry| self.entry(entry))),
             Items::Pages(children) => {

@@ -12,7 +12,9 @@ use super::head::{Head, Token};
 use super::page::Totals;
 use super::pages::{PageReader, Planned};
 use super::plan;
+use super::wire::Malformed;
 use crate::entry::Entry;
+use crate::store::{Purpose, StoreError};
 
 #[derive(Clone)]
 pub struct ManifestView {
@@ -141,4 +143,21 @@ impl ManifestView {
             Lookup::BelowLogStart { .. } | Lookup::Beyond { .. } | Lookup::Unknown => None,
         })
     }
+}
+
+/// The manifest as the bucket has it now, for whoever reads without leading: tools, read-only serving, followers.
+/// `None` when the partition has no head. Nothing is written, no log start is checkpointed.
+pub async fn read_manifest(pages: &PageReader) -> Result<Option<ManifestView>, ManifestError> {
+    let key = pages.of.head();
+    let bytes = match pages.store.get(&key, Purpose::ManifestRead).await {
+        Ok((bytes, _)) => bytes,
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(source) => return Err(ManifestError::Store { of: pages.of, source }),
+    };
+    let corrupt = |malformed| ManifestError::Corrupt { key: key.clone(), malformed };
+    let head = Head::decode(&bytes).map_err(corrupt)?;
+    if head.identity.of != pages.of {
+        return Err(corrupt(Malformed::Rule("the head of another partition")));
+    }
+    Ok(Some(ManifestView::new(Some(Arc::new(head)), pages.clone())))
 }

@@ -37,6 +37,7 @@ async fn script(world: &mut World) -> Result<(), ManifestError> {
     replace(world).await?;
     world.brokers[0].manifest.sweep(true).await?;
     world.brokers[0].manifest.sweep(false).await?;
+    world.retain(0, 500).await?;
     world.expire(0, 20).await?;
     world.pass(G_MS);
     world.brokers[0].manifest.reap(100).await?;

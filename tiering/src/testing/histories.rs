@@ -57,7 +57,9 @@ async fn step(world: &mut World, dice: &mut Dice) {
         6 => {
             let start = lock(&world.truth).ordered_start;
             let end = manifest.snapshot().next_offset().get();
-            if actor == leader && end > start {
+            if actor == leader && dice.roll(2) == 0 {
+                let _ = world.retain(actor, 100 * dice.roll(30)).await;
+            } else if actor == leader && end > start {
                 let _ = world.expire(actor, start + dice.roll((end - start) as u64 + 1) as i64).await;
             }
         }

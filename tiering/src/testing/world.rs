@@ -17,7 +17,7 @@ use super::truth::{self, Reader, Record, SharedTruth};
 use crate::entry::Entry;
 use crate::gc::topic::TopicLife;
 use crate::manifest::head::Head;
-use crate::manifest::plan::{Limits, Refusal};
+use crate::manifest::plan::{Limits, Refusal, RetentionPolicy};
 use crate::manifest::session::{Grace, ManifestConfig, PartitionManifest, PendingUpload, Retry, lock};
 use crate::manifest::{Ambient, Committed, Identity, ManifestError, PageCache};
 use crate::object_key::TierPartition;
@@ -109,16 +109,16 @@ impl World {
             epoch: 0,
             next_value: 0,
         };
-        for index in 0..brokers {
+        for _ in 0..brokers {
             let directory = super::directory();
             let disk = Disk { base: 0, records: Vec::new(), log_start_checkpoint: 0, directory };
-            let broker = world.boot(index, Arc::new(Mutex::new(disk)));
+            let broker = world.boot(Arc::new(Mutex::new(disk)));
             world.brokers.push(broker);
         }
         world
     }
 
-    pub fn boot(&self, index: usize, disk: Arc<Mutex<Disk>>) -> Broker {
+    pub fn boot(&self, disk: Arc<Mutex<Disk>>) -> Broker {
         let store = self.bucket.connect();
         let config = ManifestConfig {
             identity: Identity { cluster_id: "one".to_owned(), of: OF, topic_name: "orders".to_owned() },
@@ -177,7 +177,7 @@ impl World {
     pub fn restart(&mut self, index: usize) {
         self.brokers[index].store.kill();
         let disk = Arc::clone(&self.brokers[index].disk);
-        self.brokers[index] = self.boot(index, disk);
+        self.brokers[index] = self.boot(disk);
         self.check_start(index);
     }
 
@@ -395,6 +395,32 @@ impl World {
         let committed = self.brokers[index].manifest.advance_log_start(Offset(target)).await;
         self.expose(index);
         committed
+    }
+
+    /// Retention by size, ordered as far as a plain list says.
+    pub async fn retain(&self, index: usize, retention_bytes: u64) -> Result<Committed, ManifestError> {
+        let objects = self.bucket.objects();
+        let live = truth::head_of(&objects, OF).and_then(|head| truth::live_entries(&objects, OF, &head).ok());
+        let live = live.unwrap_or_default();
+        let mut bytes: u64 = live.iter().map(|entry| entry.raw_bytes).sum();
+        for entry in &live {
+            if bytes < retention_bytes + entry.raw_bytes {
+                break;
+            }
+            bytes -= entry.raw_bytes;
+            let mut truth = lock(&self.truth);
+            truth.ordered_start = truth.ordered_start.max(entry.end_offset.get());
+        }
+        let policy = RetentionPolicy {
+            retention_ms: None,
+            retention_bytes: Some(retention_bytes),
+            now_ms: 0,
+            bytes_beyond_tier: 0,
+        };
+        let end = Offset(self.committed_end());
+        let kept = self.brokers[index].manifest.retention(&policy, end).await;
+        self.expose(index);
+        kept
     }
 
     /// DeleteRecords: durable locally (and on the in-sync replicas), answered, carried by the next commit.

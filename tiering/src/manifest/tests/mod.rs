@@ -1,3 +1,6 @@
+mod formats;
+mod plans;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -5,10 +8,10 @@ use std::time::Duration;
 use stratalog_types::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use uuid::Uuid;
 
-use super::head::HEAD_BYTES_MAX;
-use super::session::{Grace, ManifestConfig, PartitionManifest, Retry};
-use super::*;
 use crate::entry::Entry;
+use crate::manifest::head::HEAD_BYTES_MAX;
+use crate::manifest::session::{Grace, ManifestConfig, PartitionManifest, Retry};
+use crate::manifest::*;
 use crate::object_key::TierPartition;
 use crate::recovery::{Leadership, Started};
 use crate::testing::bucket::{Bucket, Connection, Fault};
@@ -181,4 +184,55 @@ async fn lost_and_late_answers_commit_once() {
         let totals = one.manifest.snapshot().totals();
         assert_eq!(totals.segments, 2, "{fault:?}");
     }
+}
+
+/// Neither a lost head nor a rolled back bucket is taken for an empty partition.
+#[tokio::test]
+async fn a_bucket_that_forgot_is_refused_by_name() {
+    let (bucket, ambient) = (Arc::new(Bucket::default()), ambient());
+    let directory = crate::testing::directory();
+    let one = node(&bucket, directory.path(), &ambient);
+    one.manifest.start(&leadership(0, 100)).await.unwrap();
+    let old = bucket.objects()[&partition().head()].0.clone();
+    commit(&one, 0, 10).await.unwrap();
+    bucket.insert(&partition().head(), old);
+    let two = node(&bucket, directory.path(), &ambient);
+    let refused = two.manifest.start(&leadership(1, 100)).await.unwrap_err();
+    assert!(matches!(refused, ManifestError::RolledBack { found: 1, known: 2, .. }), "{refused}");
+    bucket.remove(&partition().head());
+    let refused = two.manifest.start(&leadership(1, 100)).await.unwrap_err();
+    assert!(matches!(refused, ManifestError::HeadMissing { .. }), "{refused}");
+    // A damaged copy is a copy that existed.
+    std::fs::write(directory.path().join("tier-manifest"), b"rot").unwrap();
+    let three = node(&bucket, directory.path(), &ambient);
+    assert!(!three.manifest.snapshot().is_known());
+    let refused = three.manifest.start(&leadership(2, 100)).await.unwrap_err();
+    assert!(matches!(refused, ManifestError::HeadMissing { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn retention_by_size_and_time_leaves_marks() {
+    let (bucket, ambient) = (Arc::new(Bucket::default()), ambient());
+    let directory = crate::testing::directory();
+    let one = node(&bucket, directory.path(), &ambient);
+    one.manifest.start(&leadership(0, 100)).await.unwrap();
+    for segment in 0..10 {
+        commit(&one, segment * 10, segment * 10 + 10).await.unwrap();
+    }
+    let keep = |retention_bytes, retention_ms| RetentionPolicy {
+        retention_ms,
+        retention_bytes,
+        now_ms: 1000,
+        bytes_beyond_tier: 500,
+    };
+    let committed = one.manifest.retention(&keep(Some(7500), None), Offset(100)).await.unwrap();
+    assert_eq!(committed.log_start_offset, Offset(30));
+    assert_eq!(one.checkpoint.load(Ordering::SeqCst), 30);
+    let committed = one.manifest.retention(&keep(None, Some(400)), Offset(100)).await.unwrap();
+    assert_eq!(committed.log_start_offset, Offset(60));
+    let committed = one.manifest.retention(&keep(Some(0), None), Offset(75)).await.unwrap();
+    assert_eq!(committed.log_start_offset, Offset(75));
+    let view = one.manifest.snapshot();
+    assert_eq!((view.marks(), view.totals().segments), (7, 3));
+    assert_eq!(view.lookup(Offset(74)).await.unwrap(), Lookup::BelowLogStart { log_start_offset: Offset(75) });
 }
