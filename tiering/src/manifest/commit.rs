@@ -79,6 +79,11 @@ impl Inner {
         if active.uncertain {
             self.reread(active, None).await?;
         }
+        if self.view().version() < active.head.version {
+            // Committed before, but its log start could not be checkpointed then.
+            let bytes = self.encode(&active.head)?;
+            self.expose(&active.head, bytes).await?;
+        }
         let attempts = self.config.retry.attempts_max;
         for attempt in 0..attempts {
             let base = Arc::clone(&active.head);

@@ -24,6 +24,9 @@ fn identity() -> Identity {
     Identity { cluster_id: "cluster-one".to_owned(), of: partition(), topic_name: "orders".to_owned() }
 }
 
+/// A checkpoint of this value refuses to be written.
+const DISK_FULL: i64 = i64::MIN;
+
 struct Node {
     store: Arc<Connection>,
     manifest: PartitionManifest,
@@ -56,6 +59,9 @@ fn node(bucket: &Arc<Bucket>, directory: &std::path::Path, ambient: &Arc<Ambient
         Arc::clone(ambient),
         PageCache::new(1 << 20),
         Arc::new(move |offset| {
+            if hook.load(Ordering::SeqCst) == DISK_FULL {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
             hook.store(offset.get(), Ordering::SeqCst);
             Ok(())
         }),
@@ -235,4 +241,22 @@ async fn retention_by_size_and_time_leaves_marks() {
     let view = one.manifest.snapshot();
     assert_eq!((view.marks(), view.totals().segments), (7, 3));
     assert_eq!(view.lookup(Offset(74)).await.unwrap(), Lookup::BelowLogStart { log_start_offset: Offset(75) });
+}
+
+#[tokio::test]
+async fn a_log_start_is_exposed_only_when_it_is_checkpointed() {
+    let (bucket, ambient) = (Arc::new(Bucket::default()), ambient());
+    let directory = crate::testing::directory();
+    let one = node(&bucket, directory.path(), &ambient);
+    one.manifest.start(&leadership(0, 100)).await.unwrap();
+    commit(&one, 0, 10).await.unwrap();
+    one.checkpoint.store(DISK_FULL, Ordering::SeqCst);
+    let refused = one.manifest.advance_log_start(Offset(5)).await.unwrap_err();
+    assert!(matches!(refused, ManifestError::Checkpoint { .. }), "{refused}");
+    assert_eq!(one.manifest.snapshot().log_start_offset(), Offset(0));
+    one.checkpoint.store(0, Ordering::SeqCst);
+    let committed = one.manifest.advance_log_start(Offset(5)).await.unwrap();
+    assert_eq!(committed.log_start_offset, Offset(5));
+    assert_eq!(one.manifest.snapshot().log_start_offset(), Offset(5));
+    assert_eq!(one.checkpoint.load(Ordering::SeqCst), 5);
 }
