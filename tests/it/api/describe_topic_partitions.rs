@@ -52,10 +52,13 @@ async fn page(fixture: &mut Fixture, topics: &[&str], limit: i32, cursor: Option
     words.join(" ")
 }
 
+/// Topics asked for, limit, cursor, page.
+type Case<'a> = (&'a [&'a str], i32, Option<(&'a str, i32)>, &'a str);
+
 #[tokio::test]
 async fn pages_are_kafkas() {
     let mut fixture = start().await;
-    let cases: &[(&[&str], i32, Option<(&str, i32)>, &str)] = &[
+    let cases: &[Case<'_>] = &[
         (&["t2", "t1"], 2000, None, "t1:012 t2:01"),
         (&["t1", "t1"], 2000, None, "t1:012"),
         (&["t1", "nope", "t2"], 4, None, "nope:UNKNOWN_TOPIC_OR_PARTITION t1:012 t2:0 > t2:1"),
