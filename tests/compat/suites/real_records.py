@@ -122,7 +122,7 @@ class Round:
             shutil.rmtree(output, ignore_errors=True)
 
     def tier(self, names):
-        topics = [self.topic(client, codec) for client in names for codec in self.options.codecs]
+        topics = [self.topic(*made) for made, cells in self.matrix.items() if cells[0] == "sent"]
         if not self.report.case(f"{self.label}/upload across {self.options.kills} kills", self.upload_with_kills, topics):
             return
         for topic in topics:
@@ -136,27 +136,27 @@ class Round:
         self.report.case(f"{self.label}/replay across {self.options.kills} kills", self.replay_with_kills, topics)
 
     def upload_with_kills(self, topics):
-        """Kills the broker while `tier flush` runs. A flush that ends before its kill is counted apart: its topic is
-        done, and the next kill takes another topic; with all topics done the remaining kills have nothing to cut."""
-        left, killed, missed, delay_max_s = list(topics), 0, 0, 0.5
+        """Kills the broker while the flushes of all topics run at once; what ended before its kill is done and sits out
+        the next rounds, and with nothing left the remaining kills have nothing to cut."""
+        left, killed = list(topics), 0
         while killed < self.options.kills and left:
-            topic = self.random.choice(left)
-            flush = processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"),
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(self.random.uniform(0, delay_max_s))
-            if flush.poll() is not None:
-                check(flush.returncode == 0, f"tier flush of {topic} failed with {flush.returncode}")
-                left.remove(topic)
-                missed += 1
-                delay_max_s = max(delay_max_s / 2, 0.02)
-                continue
-            self.broker.kill()
-            flush.wait(self.options.timeout_s)
-            processes.forget(flush)
-            killed += 1
-            self.broker.restart()
+            flushes = {topic: processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"),
+                                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for topic in left}
+            # From the start of the flushes to about their end, were nobody to disturb them.
+            time.sleep(self.random.uniform(0, len(left) * (0.01 + self.options.bytes_per_topic / 200e6)))
+            ended = {topic: flush.poll() for topic, flush in flushes.items()}
+            check(all(code in (None, 0) for code in ended.values()), f"tier flush failed: {ended}")
+            if None in ended.values():
+                self.broker.kill()
+                killed += 1
+            for flush in flushes.values():
+                flush.wait(self.options.timeout_s)
+                processes.forget(flush)
+            left = [topic for topic in left if ended[topic] is None]
+            if left:
+                self.broker.restart()
         check(killed > 0, "no upload could be cut: nothing was shown")
-        return f"{killed} kills in an upload, {missed} flushes too quick for theirs"
+        return f"{killed} kills, {len(left)} of {len(topics)} topics still under way at the last"
 
     def evicted(self, topics):
         """After flush and evict a partition directory holds its active segment only."""

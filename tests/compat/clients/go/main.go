@@ -124,8 +124,13 @@ func consume(ctx context.Context, bootstrap string, j job) (int64, error) {
 	}
 	defer client.Close()
 	left, err := endOffsets(ctx, client, j)
-	if err != nil {
-		return 0, err
+	for err != nil { // the broker may be down just now
+		select {
+		case <-ctx.Done():
+			return 0, err
+		case <-time.After(100 * time.Millisecond):
+			left, err = endOffsets(ctx, client, j)
+		}
 	}
 	var received int64
 	for len(left) > 0 {

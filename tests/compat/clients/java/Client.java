@@ -42,7 +42,7 @@ public class Client {
                 boolean producing = job.get("op").asText().equals("produce");
                 result.put("records", producing ? produce(bootstrap, job) : consume(bootstrap, job));
             } catch (Exception error) {
-                result.put("error", error.toString());
+                result.put("error", error + (error.getCause() == null ? "" : ", " + error.getCause()));
                 failed = 1;
             }
             System.out.println(result.put("seconds", (System.nanoTime() - began) / 1e9));
@@ -56,7 +56,7 @@ public class Client {
                 "bootstrap.servers", bootstrap,
                 "compression.type", job.get("codec").asText(),
                 "linger.ms", 20,
-                "delivery.timeout.ms", timeoutMs,
+                "delivery.timeout.ms", Math.max(timeoutMs, 60_000), // at least linger.ms and request.timeout.ms
                 "reconnect.backoff.max.ms", 500,
                 "key.serializer", ByteArraySerializer.class,
                 "value.serializer", ByteArraySerializer.class);
