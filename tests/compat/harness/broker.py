@@ -78,7 +78,7 @@ class Broker:
         self.stop()
 
     def _env(self):
-        return {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
+        return plain_environment()
 
     def _command(self) -> list[str]:
         raise NotImplementedError
@@ -138,7 +138,7 @@ class Stratalog(Broker):
         return [str(self.binary), "tier", *arguments, "--admin", self.admin]
 
     def tier(self, *arguments: str, timeout_s: float = 300) -> str:
-        done = processes.run(self.tier_command(*arguments), timeout_s)
+        done = processes.run(self.tier_command(*arguments), timeout_s, env=plain_environment())
         if done.returncode != 0:
             raise RuntimeError(f"tier {' '.join(arguments)}: exit code {done.returncode}: {done.stderr[-1500:]}")
         return done.stdout
@@ -215,6 +215,11 @@ class ApacheKafka(Broker):
             }
         settings |= self.settings
         self.properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+
+
+def plain_environment() -> dict[str, str]:
+    """Ours without what a broker reads as configuration (and STRATALOG_BIN, STRATALOG_CACHE, which it would refuse)."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "STRATALOG_"))}
 
 
 def free_port() -> int:

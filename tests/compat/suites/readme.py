@@ -51,7 +51,7 @@ class Commands:
         self.log = log
         self.background = []
         release = brokers.Stratalog(log.parent / "unused").binary.parent
-        self.env = os.environ | {"PATH": f"{release}:{os.environ['PATH']}"}
+        self.env = brokers.plain_environment() | {"PATH": f"{release}:{os.environ['PATH']}"}
 
     def run(self, what, argument, script):
         if what == "skip":

@@ -136,27 +136,27 @@ class Round:
         self.report.case(f"{self.label}/replay across {self.options.kills} kills", self.replay_with_kills, topics)
 
     def upload_with_kills(self, topics):
-        """Kills the broker while the flushes of all topics run at once; what ended before its kill is done and sits out
-        the next rounds, and with nothing left the remaining kills have nothing to cut."""
+        """Kills the broker while `tier flush` of a topic runs. A flush that ends before its kill leaves its topic done:
+        the next takes another and is cut sooner; with all topics done the remaining kills have nothing to cut."""
         left, killed = list(topics), 0
+        delay_max_s = 0.1 + self.options.bytes_per_topic / 200e6
         while killed < self.options.kills and left:
-            flushes = {topic: processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"),
-                                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for topic in left}
-            # From the start of the flushes to about their end, were nobody to disturb them.
-            time.sleep(self.random.uniform(0, len(left) * (0.01 + self.options.bytes_per_topic / 200e6)))
-            ended = {topic: flush.poll() for topic, flush in flushes.items()}
-            check(all(code in (None, 0) for code in ended.values()), f"tier flush failed: {ended}")
-            if None in ended.values():
+            topic = self.random.choice(left)
+            flush = processes.spawn(self.broker.tier_command("flush", "--topic", topic, "--wait"),
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                    env=brokers.plain_environment())
+            time.sleep(self.random.uniform(0, delay_max_s))
+            if flush.poll() is None:
                 self.broker.kill()
                 killed += 1
-            for flush in flushes.values():
-                flush.wait(self.options.timeout_s)
-                processes.forget(flush)
-            left = [topic for topic in left if ended[topic] is None]
-            if left:
                 self.broker.restart()
+            else:
+                left.remove(topic)
+                delay_max_s = max(delay_max_s / 2, 0.005)
+            check(flush.wait(self.options.timeout_s) == 0 or topic in left, f"tier flush of {topic} failed")
+            processes.forget(flush)
         check(killed > 0, "no upload could be cut: nothing was shown")
-        return f"{killed} kills, {len(left)} of {len(topics)} topics still under way at the last"
+        return f"{killed} kills, {len(topics) - len(left)} flushes too quick for theirs"
 
     def evicted(self, topics):
         """After flush and evict a partition directory holds its active segment only."""
