@@ -22,6 +22,9 @@ pub struct Call {
 
 pub type Handler = fn(Call) -> Placed;
 
+/// Places a request at once; the future completes it.
+type Place<Q> = fn(Arc<Node>, RequestContext, Q, i16) -> BoxFuture<'static, Outcome<<Q as Request>::Response>>;
+
 /// What a handler says besides an answer.
 pub enum Outcome<R> {
     Answer(R),
@@ -105,10 +108,7 @@ impl Call {
         Placed::Serial(reply.boxed())
     }
 
-    pub fn overlapping<Q>(
-        mut self,
-        place: fn(Arc<Node>, RequestContext, Q, i16) -> BoxFuture<'static, Outcome<Q::Response>>,
-    ) -> Placed
+    pub fn overlapping<Q>(mut self, place: Place<Q>) -> Placed
     where
         Q: Request + Send + 'static,
         Q::Response: Response<Request = Q> + Send,

@@ -38,7 +38,7 @@ pub async fn handle(
     let brokers = brokers.collect();
     let asked = request.topics.as_deref().filter(|topics| version > 0 || !topics.is_empty());
     let mut topics: Vec<MetadataResponseTopic> = match asked {
-        None => image.topics().map(|topic| describe(topic)).collect(),
+        None => image.topics().map(describe).collect(),
         Some(asked) => {
             let may_create = version < AUTO_CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
             let mut described = Vec::new();

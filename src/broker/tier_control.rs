@@ -61,8 +61,11 @@ fn find(node: &Node, topic: &str) -> Result<Arc<Topic>, AdminError> {
     node.image().topic(topic).cloned().ok_or_else(|| AdminError::UnknownTopic { topic: topic.to_owned() })
 }
 
+/// A partition and its half of the tier.
+type TieredPartition = (Arc<Partition>, Arc<Tiered>);
+
 /// The partitions of a topic that has a tier.
-fn tiered_partitions(node: &Node, topic: &str) -> Result<Vec<(Arc<Partition>, Arc<Tiered>)>, AdminError> {
+fn tiered_partitions(node: &Node, topic: &str) -> Result<Vec<TieredPartition>, AdminError> {
     if node.partitions.tier().is_none() {
         return Err(AdminError::NoTier);
     }

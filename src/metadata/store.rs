@@ -22,6 +22,9 @@ pub enum StoreError {
     Corrupt { key: String, reason: String },
 }
 
+/// A key and its value.
+pub type Record = (String, Vec<u8>);
+
 pub enum Change {
     Put(String, Vec<u8>),
     Delete(String),
@@ -52,7 +55,7 @@ impl Store {
     }
 
     /// Everything, in key order, and the revision it is of.
-    pub fn load(&self) -> Result<(u64, Vec<(String, Vec<u8>)>), StoreError> {
+    pub fn load(&self) -> Result<(u64, Vec<Record>), StoreError> {
         let read = self.database.begin_read().map_err(failed)?;
         let state = read.open_table(STATE).map_err(failed)?;
         let revision = state.get(REVISION).map_err(failed)?.map_or(0, |guard| guard.value());

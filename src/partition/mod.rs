@@ -7,14 +7,14 @@
 //! acknowledgements wait for the sync, `high_watermark` is the flushed offset.
 
 mod error;
+mod leader;
 mod offsets;
-mod partition;
 mod registry;
 mod remote;
 mod retention;
 pub mod tier;
 
 pub use error::{AppendError, ReadError};
+pub use leader::{Appended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};
-pub use partition::{Appended, Isolation, Located, Partition};
 pub use registry::{OpenError, Partitions};

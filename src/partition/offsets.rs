@@ -3,7 +3,7 @@
 use stratalog_types::{LeaderEpoch, Offset};
 
 use super::error::ReadError;
-use super::partition::{Isolation, Partition};
+use super::leader::{Isolation, Partition};
 
 /// What ListOffsets may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use stratalog_types::{PartitionIndex, TopicId, TopicPartition};
 
-use super::partition::{Counters, Partition, log_config};
+use super::leader::{Counters, Partition, log_config};
 use super::tier::{Tier, Tiered};
 use crate::clock::Clock;
 use crate::config::{Settings, TopicConfig};

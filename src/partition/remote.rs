@@ -8,8 +8,8 @@ use stratalog_types::Offset;
 use tokio::time::Instant;
 
 use super::error::ReadError;
+use super::leader::{Isolation, Partition};
 use super::offsets::ListedOffset;
-use super::partition::{Isolation, Partition};
 use super::tier::{TierError, Tiered, UploadedSegment};
 use crate::log;
 

@@ -5,7 +5,7 @@
 
 use stratalog_types::Offset;
 
-use super::partition::Partition;
+use super::leader::Partition;
 use crate::config::TopicConfig;
 use crate::log::{self, SegmentInfo};
 

@@ -25,6 +25,8 @@ use super::shared::Tier;
 use super::source;
 use crate::log::{self, Log};
 
+/// Between two sweeps of a partition.
+const SWEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// How long a reconcile waits for the newest footer before it is tried again.
 const RECONCILE_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -101,6 +103,7 @@ pub struct Tiered {
     work: tokio::sync::Mutex<Work>,
     /// Chain digest of the newest segment, when this process uploaded it.
     chain: Mutex<Option<(Offset, Sha256)>>,
+    swept_at: Mutex<Instant>,
 }
 
 #[derive(Default)]
@@ -139,6 +142,7 @@ impl Tiered {
             index,
             work: tokio::sync::Mutex::default(),
             chain: Mutex::new(None),
+            swept_at: Mutex::new(Instant::now()),
         })
     }
 
@@ -197,7 +201,15 @@ impl Tiered {
     /// tier's end with the epochs and producers of the newest footer.
     async fn reconcile(&self, reconcile: Reconcile) -> Result<(), TierError> {
         let Reconcile { cause, log_start_offset, next_offset, last_entry } = reconcile;
-        let Some(entry) = last_entry else { return Ok(()) };
+        let Some(entry) = last_entry else {
+            // Everything tiered has expired: only the offset is to be kept.
+            return match cause {
+                ReconcileCause::CompareEpochs => Ok(()),
+                ReconcileCause::LogEndsBelowTier => {
+                    self.restart_log(next_offset, log_start_offset, self.log.leader_epochs(), Bytes::new()).await
+                }
+            };
+        };
         let deadline = Instant::now() + RECONCILE_WAIT;
         let footer = self.tier.replay.footer(self.of, &entry, deadline).await?;
         let Some(footer) = footer else {
@@ -214,11 +226,21 @@ impl Tiered {
         }
         let epochs: Vec<log::EpochStart> =
             footer.epochs.iter().map(|e| log::EpochStart { epoch: e.epoch, start_offset: e.start_offset }).collect();
+        self.restart_log(next_offset, log_start_offset, epochs, footer.producer_snapshot.clone()).await
+    }
+
+    async fn restart_log(
+        &self,
+        next_offset: Offset,
+        log_start_offset: Offset,
+        epochs: Vec<log::EpochStart>,
+        snapshot: Bytes,
+    ) -> Result<(), TierError> {
         tracing::error!(
             of = %self.of, log_end_offset = %self.log.log_end_offset(), %next_offset,
             "the log lost synced records that the tier has: set aside as *.log.aside, it goes on at the tier's end"
         );
-        let (log, snapshot) = (self.log.clone(), footer.producer_snapshot.clone());
+        let log = self.log.clone();
         let restarted = tokio::task::spawn_blocking(move || {
             log.restart_behind_tier(next_offset, log_start_offset, &epochs, &snapshot)
         });
@@ -305,6 +327,20 @@ impl Tiered {
         }
         self.manifest.retention(policy, committed_end).await?;
         self.manifest.reap(super::service::DELETES_PER_ROUND).await?;
+        self.sweep_if_due().await
+    }
+
+    /// Removes what no manifest names, when the last sweep was long ago. A crash leaves orphans; nothing waits for them.
+    pub async fn sweep_if_due(&self) -> Result<(), TierError> {
+        {
+            let mut swept_at = self.swept_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if swept_at.elapsed() < SWEEP_INTERVAL {
+                return Ok(());
+            }
+            *swept_at = Instant::now();
+        }
+        let swept = self.manifest.sweep(false).await?;
+        tracing::info!(of = %self.of, ?swept, "swept");
         Ok(())
     }
 
