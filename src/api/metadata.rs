@@ -1,6 +1,6 @@
 //! Metadata: brokers and topics; creates a missing topic where the client and `auto.create.topics.enable` allow it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use stratalog_protocol::ErrorCode;
@@ -16,8 +16,8 @@ use super::operations;
 use crate::metadata::{Image, Topic, topic_name};
 use crate::net::RequestContext;
 
-/// The first version that asks by topic id.
-const TOPIC_ID_SINCE: i16 = 10;
+/// The first version that may ask by topic id; the field is older (KIP-516).
+const TOPIC_ID_SINCE: i16 = 12;
 /// Before this version every request may create topics.
 const AUTO_CREATION_FLAG_SINCE: i16 = 4;
 
@@ -42,7 +42,8 @@ pub async fn handle(
         Some(asked) => {
             let may_create = version < AUTO_CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
             let mut described = Vec::new();
-            for topic in asked {
+            let mut seen = HashSet::new();
+            for topic in asked.iter().filter(|topic| seen.insert((topic.topic_id, topic.name.as_deref()))) {
                 described.push(find(&node, &image, topic, may_create, version).await);
             }
             described
@@ -77,7 +78,10 @@ async fn find(
         topic_id: id.0,
         ..MetadataResponseTopic::default()
     };
-    if version >= TOPIC_ID_SINCE && !id.is_zero() {
+    if !id.is_zero() && version < TOPIC_ID_SINCE {
+        return refusal(ErrorCode::INVALID_REQUEST, asked.name.as_deref());
+    }
+    if !id.is_zero() {
         return match image.topic_by_id(id) {
             Some(topic) => describe(topic),
             None => refusal(ErrorCode::UNKNOWN_TOPIC_ID, None),

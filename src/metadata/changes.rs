@@ -148,7 +148,8 @@ impl Metadata {
         let topic = image.topic_by_id(id).cloned().ok_or(Error::UnknownTopic)?;
         let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
         let intent_key = format!("{}{}", record::DELETING, topic.id);
-        let tiered = topic.configs.get("remote.storage.enable").is_some_and(|text| text.trim() == "true");
+        // Also a topic whose tier was turned off may have left something.
+        let tiered = topic.configs.contains_key("remote.storage.enable");
         let intent = record::encode(&intent_key, &record::Deleting::new(&topic.name, partitions, tiered))?;
         image.remove(&topic.name);
         image.deleting.insert(topic.id, (topic.name.clone(), partitions, tiered));

@@ -73,6 +73,8 @@ pub struct Partition {
     high_watermark: Watermark,
     clock: Clock,
     counters: Counters,
+    /// `stratalog.record.validation=full`: the records of compressed batches are walked too.
+    validate_fully: bool,
     pub(super) tiered: RwLock<Option<Arc<Tiered>>>,
     /// Set while the log may lie behind the tier: nothing is appended until the tier was asked.
     behind_tier: AtomicBool,
@@ -86,6 +88,7 @@ impl Partition {
         leader_epoch: LeaderEpoch,
         clock: Clock,
         counters: Counters,
+        validate_fully: bool,
     ) -> Arc<Partition> {
         let high_watermark = Watermark::new(log.log_end_offset());
         let raised = high_watermark.clone();
@@ -97,6 +100,7 @@ impl Partition {
             high_watermark,
             clock,
             counters,
+            validate_fully,
             tiered: RwLock::new(None),
             behind_tier: AtomicBool::new(false),
         })
@@ -208,7 +212,8 @@ impl Partition {
             batch_bytes_max: config.max_message_bytes as usize,
             zstd_allowed,
             compacted: config.cleanup_compact,
-            full: false,
+            // A stamped batch is one whose records somebody will trust: they are looked at first, as Kafka does.
+            full: self.validate_fully || config.message_timestamp_type == MessageTimestampType::LogAppendTime,
             output_bytes_max: WALK_OUTPUT_BYTES_MAX,
             timestamp_type: match config.message_timestamp_type {
                 MessageTimestampType::CreateTime => TimestampType::CreateTime,

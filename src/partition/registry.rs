@@ -101,6 +101,7 @@ impl Partitions {
         at_start: bool,
     ) -> Result<(), OpenError> {
         let config = Arc::new(resolve(settings, topic));
+        let validate_fully = settings.text("stratalog.record.validation") == Some("full");
         let open = self.of_topic(topic.id);
         let mut logs = Vec::new();
         for index in open.len()..topic.partitions.len() {
@@ -127,7 +128,7 @@ impl Partitions {
             log.start_leader_epoch(epoch)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
             let counters = Counters::of(&self.metrics, &topic.name);
-            let partition = Partition::new(log, config.clone(), epoch, self.clock.clone(), counters);
+            let partition = Partition::new(log, config.clone(), epoch, self.clock.clone(), counters, validate_fully);
             self.open_tiered(&partition)?;
             if let Some(tiered) = partition.tiered() {
                 // A directory that was lost, or a log that lost its synced end: the tier says where to go on.

@@ -142,6 +142,12 @@ impl Service {
         }
         let config = partition.config();
         let now_ms = self.clock.now_ms();
+        if let Some(tiered) = partition.tiered()
+            && !config.remote_storage_enable
+            && config.remote_log_delete_on_disable
+        {
+            tiered.forget(partition.leader_epoch()).await?;
+        }
         if let Some(tiered) = partition.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {
             let policy = RetentionPolicy {
                 retention_ms: config.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),

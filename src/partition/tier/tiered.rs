@@ -330,6 +330,27 @@ impl Tiered {
         self.sweep_if_due().await
     }
 
+    /// The tier was turned off with `remote.log.delete.on.disable`: the log starts where the local copies start, and what
+    /// lies below goes from the bucket.
+    pub async fn forget(&self, leader_epoch: LeaderEpoch) -> Result<(), TierError> {
+        let mut work = self.work.lock().await;
+        let local_start = self.log.local_log_start_offset();
+        if self.log.log_start_offset() < local_start {
+            let log = self.log.clone();
+            let moved = tokio::task::spawn_blocking(move || log.set_log_start_offset(local_start));
+            moved.await.map_err(|_| TierError::CutOff)??;
+        }
+        if self.view().log_start_offset() < local_start {
+            self.ensure_session(&mut work, leader_epoch, true).await?;
+            self.manifest.advance_log_start(local_start).await?;
+        }
+        if self.view().marks() > 0 {
+            self.ensure_session(&mut work, leader_epoch, true).await?;
+            self.manifest.reap(super::service::DELETES_PER_ROUND).await?;
+        }
+        Ok(())
+    }
+
     /// Removes what no manifest names, when the last sweep was long ago. A crash leaves orphans; nothing waits for them.
     pub async fn sweep_if_due(&self) -> Result<(), TierError> {
         {
