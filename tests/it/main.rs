@@ -3,4 +3,5 @@
 mod api;
 mod broker;
 mod cli;
+mod docs;
 mod log;
