@@ -74,7 +74,10 @@ class Minio:
     def __enter__(self):
         self.start()
         try:
-            status = self.request("PUT", f"/{BUCKET}")
+            # Its health check says 200 a little before it takes writes: until then it answers 503.
+            deadline = time.monotonic() + 60
+            while (status := self.request("PUT", f"/{BUCKET}")) == 503 and time.monotonic() < deadline:
+                time.sleep(0.05)
             if status != 200:
                 raise StartError(f"minio answered {status} when asked for a bucket")
         except BaseException:
