@@ -10,6 +10,7 @@ use stratalog_protocol::{ApiKey, Decoder, ErrorCode, Request, RequestHeader, Res
 
 use super::node::Node;
 use super::{api_versions, find};
+use crate::metrics::Measured;
 use crate::net::{Dispatch, Placed, Reply, RequestContext};
 
 /// A request that was matched to its API, body unread.
@@ -18,6 +19,7 @@ pub struct Call {
     context: RequestContext,
     header: RequestHeader,
     body: Decoder,
+    measured: Option<Measured>,
 }
 
 pub type Handler = fn(Call) -> Placed;
@@ -66,7 +68,7 @@ fn place(node: Arc<Node>, context: RequestContext, frame: Bytes) -> Placed {
     let Some(api) = find(header.api_key) else {
         return close(format!("{} is not served; the client should ask ApiVersions first", header.api_key));
     };
-    node.count_request(header.api_key);
+    let measured = node.begin_request(header.api_key, context.received_at);
     if !api.answers(header.api_version) {
         if header.api_key == ApiKey::API_VERSIONS {
             let refusal = api_versions::response(&node, ErrorCode::UNSUPPORTED_VERSION);
@@ -74,7 +76,7 @@ fn place(node: Arc<Node>, context: RequestContext, frame: Bytes) -> Placed {
         }
         return close(format!("{} version {} is not served", header.api_key, header.api_version));
     }
-    (api.handler)(Call { node, context, header, body })
+    (api.handler)(Call { node, context, header, body, measured })
 }
 
 fn close(reason: String) -> Placed {
@@ -103,7 +105,11 @@ impl Call {
         let correlation_id = self.header.correlation_id;
         let reply = async move {
             let response = handle(self.node, self.context, request, version).await;
-            encode(&response, version, correlation_id)
+            let reply = encode(&response, version, correlation_id);
+            if let Some(measured) = self.measured {
+                measured.answered();
+            }
+            reply
         };
         Placed::Serial(reply.boxed())
     }
@@ -122,12 +128,17 @@ impl Call {
         drop(self.body);
         let correlation_id = self.header.correlation_id;
         let completion = place(self.node, self.context, request, version);
+        let measured = self.measured;
         let reply = async move {
-            match completion.await {
+            let reply = match completion.await {
                 Outcome::Answer(response) => encode(&response, version, correlation_id),
                 Outcome::Silent => Reply::Silent,
                 Outcome::Close(reason) => Reply::Close(reason),
+            };
+            if let Some(measured) = measured {
+                measured.answered();
             }
+            reply
         };
         Placed::Overlapping(reply.boxed())
     }

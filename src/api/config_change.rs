@@ -12,7 +12,7 @@ use super::alteration::{Change, Scope};
 use super::config_resource::{BROKER, BROKER_LOGGER, TOPIC, can_change, check_broker_id};
 use super::node::Node;
 use super::refusal::{Refusal, blocking};
-use crate::config::{Settings, Stance, TopicConfig, catalog};
+use crate::config::{Settings, Stance, TopicConfig, catalog, without_effect};
 use crate::metadata::topic_name;
 
 /// What is asked of one resource.
@@ -77,6 +77,9 @@ fn change_topic(node: &Node, asked: &Asked, validate_only: bool) -> Result<(), R
         let topic = node.metadata.set_topic_configs(topic.id, after)?;
         node.partitions.update_config(&topic, &settings);
         tracing::info!(topic = %topic.name, "topic configuration changed");
+        for line in without_effect(&topic.configs) {
+            tracing::info!(topic = %topic.name, "{line}");
+        }
     }
     Ok(())
 }

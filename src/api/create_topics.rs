@@ -13,7 +13,7 @@ use stratalog_types::TopicId;
 
 use super::node::Node;
 use super::refusal::{Refusal, blocking};
-use crate::config::{TopicConfig, describe};
+use crate::config::{TopicConfig, describe, without_effect};
 use crate::metadata::{NewTopic, Topic};
 use crate::net::RequestContext;
 
@@ -192,6 +192,9 @@ async fn commit(node: &Arc<Node>, new: NewTopic) -> Result<Arc<Topic>, Refusal> 
             tracing::error!(topic = %topic.name, "topic created, its logs not: {error}");
             Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
         })?;
+        for line in without_effect(&topic.configs) {
+            tracing::info!(topic = %topic.name, "{line}");
+        }
         Ok(topic)
     })
     .await

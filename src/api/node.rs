@@ -1,16 +1,18 @@
 //! What every handler may reach.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use stratalog_protocol::ApiKey;
 use stratalog_types::TopicId;
 use tokio::sync::watch;
 
+use super::TABLE;
 use super::fetch::Sessions;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Settings};
 use crate::metadata::{self, Image, Metadata, ProducerIdBlock, Topic};
-use crate::metrics::{ApiLabel, Metrics};
+use crate::metrics::{ApiMetrics, Measured, Metrics};
 use crate::net::RequestContext;
 use crate::partition::{Partition, Partitions};
 
@@ -25,6 +27,8 @@ pub struct Node {
     pub fetch_sessions: Sessions,
     /// Turns true when the broker drains: waiting fetches answer at once.
     pub draining: watch::Receiver<bool>,
+    /// In the order of the table of APIs.
+    api_metrics: Vec<(ApiKey, ApiMetrics)>,
     settings: RwLock<Arc<Settings>>,
     producer_ids: Mutex<ProducerIdBlock>,
     changing: Mutex<()>,
@@ -41,6 +45,8 @@ impl Node {
         draining: watch::Receiver<bool>,
     ) -> Node {
         let settings = RwLock::new(Arc::new(config.settings.clone()));
+        let api_metrics =
+            TABLE.iter().map(|api| (api.key, ApiMetrics::of(&metrics, api.key.name().unwrap_or("unknown")))).collect();
         let fetch_sessions = Sessions::new(config.network.fetch_sessions_max);
         Node {
             config,
@@ -51,14 +57,17 @@ impl Node {
             clock,
             fetch_sessions,
             draining,
+            api_metrics,
             settings,
             producer_ids: Mutex::new(ProducerIdBlock { first: 0, end: 0 }),
             changing: Mutex::new(()),
         }
     }
 
-    pub fn count_request(&self, api: ApiKey) {
-        self.metrics.requests.get_or_create(&ApiLabel { api: api.name().unwrap_or("unknown") }).inc();
+    /// Counts a request of a served API.
+    pub fn begin_request(&self, api: ApiKey, received_at: Instant) -> Option<Measured> {
+        let (_, measured) = self.api_metrics.iter().find(|(key, _)| *key == api)?;
+        Some(measured.begin(received_at))
     }
 
     pub fn node_id(&self) -> i32 {

@@ -18,6 +18,7 @@ use super::call::Outcome;
 use super::error;
 use super::node::Node;
 use crate::metadata::Image;
+use crate::metrics::ReasonLabel;
 use crate::net::RequestContext;
 use crate::partition::{AppendError, Partition};
 
@@ -55,8 +56,14 @@ pub fn place(
         };
         return std::future::ready(outcome).boxed();
     }
+    let sync_wait = node.metrics.log_sync_wait.clone();
     async move {
+        let waits = !pending.is_empty();
+        let placed_at = Instant::now();
         await_durable(pending, deadline, &mut response).await;
+        if waits {
+            sync_wait.observe(placed_at.elapsed().as_secs_f64());
+        }
         Outcome::Answer(response)
     }
     .boxed()
@@ -112,7 +119,11 @@ impl Placing<'_> {
                     ..PartitionProduceResponse::default()
                 }
             }
-            Err(refusal) => refusal.response(data.index),
+            Err(refusal) => {
+                let reason = refusal.code.name().unwrap_or("unknown");
+                self.node.metrics.produce_refused.get_or_create(&ReasonLabel { reason }).inc();
+                refusal.response(data.index)
+            }
         }
     }
 

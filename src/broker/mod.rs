@@ -22,11 +22,14 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, Listener};
 use crate::log::{self, LogDir, LogDirOptions};
 use crate::metadata::{self, Metadata};
-use crate::metrics::Metrics;
+use crate::metrics::{DirectoryLabel, Metrics};
 use crate::net;
 use crate::partition::tier::{self, Service, ServiceHandle, Tier};
 use crate::partition::{self, Partitions};
+use crate::platform::volume::space;
 
+/// Between two looks at what no event tells.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 const METADATA_FILE: &str = "stratalog-metadata.redb";
 
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +99,10 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
 
     let mut listening = Vec::new();
     let mut serving = JoinSet::new();
+    let network = &node.config.network;
+    let admission = net::Admission::new(network.connections_max, network.connections_per_ip_max, node.metrics.clone());
     for listener in &node.config.listeners {
-        let server = bind(&node, listener).await?;
+        let server = bind(&node, listener, &admission).await?;
         listening.push((listener.name.clone(), server.local_address()));
         serving.spawn(server.run(api::dispatch(node.clone()), stopped.clone()));
     }
@@ -112,6 +117,7 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
         clock: node.clock.clone(),
         handle: tier_tasks.clone(),
         interval: node.config.tier.as_ref().map_or(Duration::from_secs(30), |tier| tier.task_interval),
+        expire_concurrency: node.config.tier.as_ref().map_or(1, |tier| tier.expire_concurrency),
         retention_interval: node.config.log.retention_check_interval,
     };
     background.spawn(service.run(stopped.clone()));
@@ -150,11 +156,14 @@ impl Opening {
     /// All that blocks: opens the directory, the metadata and every log.
     fn open(self, draining: watch::Receiver<bool>) -> Result<Node, StartError> {
         let Opening { mut config, clock, meter } = self;
+        let metrics = Arc::new(Metrics::new());
         let options = LogDirOptions {
             holder: "stratalog broker".to_owned(),
             node_id: config.node_id,
             cluster_id: config.cluster_id.clone(),
             clock: clock.clone(),
+            reserve_bytes: config.log.reserve_bytes,
+            metrics: metrics.clone(),
             ..LogDirOptions::default()
         };
         let log_dir = LogDir::open(config.data_dir(), options)?;
@@ -165,7 +174,6 @@ impl Opening {
         if let Err(error) = config.settings.set_dynamic(&own, &image.broker_configs) {
             tracing::error!("stored dynamic broker configuration does not hold and is not applied: {error}");
         }
-        let metrics = Arc::new(Metrics::new());
         let tier = match &config.tier {
             Some(tier) => {
                 let store = store::open(tier, meter).map_err(tier::OpenError::from)?;
@@ -181,7 +189,7 @@ impl Opening {
     }
 }
 
-async fn bind(node: &Node, listener: &Listener) -> Result<net::Server, StartError> {
+async fn bind(node: &Node, listener: &Listener, admission: &Arc<net::Admission>) -> Result<net::Server, StartError> {
     let unresolved = |problem: String| StartError::Resolve { listener: listener.to_string(), problem };
     let address = tokio::net::lookup_host(listener.bind_address())
         .await
@@ -194,18 +202,26 @@ async fn bind(node: &Node, listener: &Listener) -> Result<net::Server, StartErro
         address,
         frame_bytes_max: network.request_bytes_max,
         idle_max: network.connections_idle_max,
-        connections_max: network.connections_max,
+        backlog: network.backlog,
+        receive_buffer_bytes: network.socket_receive_buffer_bytes,
+        send_buffer_bytes: network.socket_send_buffer_bytes,
+        admission: admission.clone(),
     };
     Ok(net::Server::bind(config).await?)
 }
 
-/// Checkpoints, until the broker drains.
+/// Checkpoints and measures, until the broker drains.
 async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     let log = node.config.log.clone();
     let mut checkpoint = tokio::time::interval(log.recovery_checkpoint_interval.max(Duration::from_millis(100)));
+    let mut measuring = tokio::time::interval(MEASURE_INTERVAL);
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
+            _ = measuring.tick() => {
+                let node = node.clone();
+                let _ = tokio::task::spawn_blocking(move || measure(&node)).await;
+            }
             _ = checkpoint.tick() => {
                 let node = node.clone();
                 let _ = tokio::task::spawn_blocking(move || {
@@ -216,6 +232,19 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
             }
         }
     }
+}
+
+/// What only a look tells: the room on the disk, and the state of the directory.
+fn measure(node: &Node) {
+    let (metrics, dir) = (&node.metrics, node.partitions.log_dir());
+    let label = DirectoryLabel { directory: dir.path().display().to_string() };
+    let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let used: u64 = node.partitions.all().iter().map(|partition| partition.log().size_bytes()).sum();
+    metrics.log_directory_bytes.get_or_create(&label).set(gauge(used));
+    if let Ok(space) = space(dir.path()) {
+        metrics.log_directory_free_bytes.get_or_create(&label).set(gauge(space.usable_bytes));
+    }
+    metrics.log_directories_offline.set(i64::from(dir.offline().is_some()));
 }
 
 impl Running {

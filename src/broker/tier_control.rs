@@ -200,7 +200,12 @@ async fn verify(node: &Node, topic: &str) -> Result<VerifyReport, AdminError> {
                     report.chunks += sound.chunks as u64;
                     report.stored_bytes += sound.bytes;
                 }
-                Err(error) => report.problems.push(chain(&error)),
+                Err(error) => {
+                    if error.is_corruption() {
+                        node.metrics.tier_corruptions.inc();
+                    }
+                    report.problems.push(chain(&error));
+                }
             }
         }
         verified.push(report);

@@ -41,9 +41,6 @@ pub struct NetworkConfig {
     pub connections_max: usize,
     pub connections_per_ip_max: usize,
     pub connections_idle_max: Duration,
-    pub requests_in_flight_max: usize,
-    /// Request bytes in memory, over all connections.
-    pub requests_in_flight_bytes_max: u64,
     pub fetch_bytes_max: u32,
     pub fetch_sessions_max: usize,
     pub describe_partitions_max: usize,
@@ -58,14 +55,9 @@ pub struct NetworkConfig {
 pub struct LogConfig {
     pub retention_check_interval: Duration,
     pub recovery_checkpoint_interval: Duration,
-    pub start_offset_checkpoint_interval: Duration,
-    pub high_watermark_checkpoint_interval: Duration,
     pub recovery_threads: usize,
-    pub producer_id_expiration: Duration,
-    /// Free bytes of the disk below which produce is held back.
+    /// Free bytes of the disk below which produce is refused.
     pub reserve_bytes: u64,
-    /// Walk the records of compressed batches too.
-    pub validate_fully: bool,
 }
 
 /// How topics come to be.
@@ -83,8 +75,8 @@ pub struct LoggingConfig {
     pub filter: String,
 }
 
-/// Request bytes in memory when queued.max.request.bytes is -1.
-const REQUESTS_IN_FLIGHT_BYTES: u64 = 256 << 20;
+/// Connections that may wait to be accepted where nobody says: Kafka's 50 make clients that come together wait a second.
+const BACKLOG: u32 = 1024;
 
 impl BrokerConfig {
     /// The defaults of the bare mode.
@@ -149,7 +141,8 @@ fn count(settings: &Settings, name: &str) -> usize {
 
 impl NetworkConfig {
     fn of(settings: &Settings) -> NetworkConfig {
-        let buffer = |name: &str| settings.unsigned(name).and_then(|bytes| u32::try_from(bytes).ok());
+        let number = |name: &str| settings.unsigned(name).and_then(|number| u32::try_from(number).ok());
+        let said = |name: &str| number(name).filter(|_| settings.is_set(name));
         NetworkConfig {
             request_bytes_max: count(settings, "socket.request.max.bytes"),
             connections_max: count(settings, "max.connections"),
@@ -157,16 +150,13 @@ impl NetworkConfig {
             connections_idle_max: settings
                 .unsigned("connections.max.idle.ms")
                 .map_or(Duration::MAX, Duration::from_millis),
-            requests_in_flight_max: count(settings, "queued.max.requests"),
-            requests_in_flight_bytes_max: settings
-                .unsigned("queued.max.request.bytes")
-                .unwrap_or(REQUESTS_IN_FLIGHT_BYTES),
-            fetch_bytes_max: buffer("fetch.max.bytes").unwrap_or(u32::MAX),
+            fetch_bytes_max: number("fetch.max.bytes").unwrap_or(u32::MAX),
             fetch_sessions_max: count(settings, "max.incremental.fetch.session.cache.slots"),
             describe_partitions_max: count(settings, "max.request.partition.size.limit"),
-            backlog: buffer("socket.listen.backlog.size").unwrap_or(50),
-            socket_receive_buffer_bytes: buffer("socket.receive.buffer.bytes"),
-            socket_send_buffer_bytes: buffer("socket.send.buffer.bytes"),
+            // Kafka's defaults of these would turn off the system's own sizing, so they hold only where they are said.
+            backlog: said("socket.listen.backlog.size").unwrap_or(BACKLOG),
+            socket_receive_buffer_bytes: said("socket.receive.buffer.bytes"),
+            socket_send_buffer_bytes: said("socket.send.buffer.bytes"),
         }
     }
 }
@@ -176,12 +166,8 @@ impl LogConfig {
         LogConfig {
             retention_check_interval: millis(settings, "log.retention.check.interval.ms"),
             recovery_checkpoint_interval: millis(settings, "log.flush.offset.checkpoint.interval.ms"),
-            start_offset_checkpoint_interval: millis(settings, "log.flush.start.offset.checkpoint.interval.ms"),
-            high_watermark_checkpoint_interval: millis(settings, "replica.high.watermark.checkpoint.interval.ms"),
             recovery_threads: count(settings, "num.recovery.threads.per.data.dir"),
-            producer_id_expiration: millis(settings, "producer.id.expiration.ms"),
             reserve_bytes: settings.unsigned("stratalog.log.dir.reserve.bytes").unwrap_or(0),
-            validate_fully: settings.string("stratalog.record.validation").as_deref() == Some("full"),
         }
     }
 }
@@ -340,6 +326,9 @@ fn warn(settings: &Settings, listeners: &[Listener], notices: &mut Vec<Notice>) 
         notices.push(Notice::Warning(format!(
             "{listener} serves plain text beyond this machine: anyone who reaches the port reads and writes everything"
         )));
+    }
+    if settings.list("log.cleanup.policy").iter().any(|policy| policy == "compact") {
+        notices.push(Notice::Info("log.cleanup.policy=compact keeps everything: nothing compacts yet".to_owned()));
     }
     let integer = |name: &str| settings.integer(name).unwrap_or(0);
     if integer("message.max.bytes") > integer("socket.request.max.bytes") {

@@ -31,5 +31,7 @@ pub use properties::{Property, parse as parse_properties};
 pub use settings::{Mode, Origin, Settings, Source};
 pub use suggest::distance;
 pub use tier::{S3Config, S3Credentials, TierConfig, TierLocation};
-pub use topic::{Alteration, CompressionType, MessageTimestampType, TopicConfig, TopicOverrides, alter};
+pub use topic::{
+    Alteration, CompressionType, MessageTimestampType, TopicConfig, TopicOverrides, alter, without_effect,
+};
 pub use value::Value;

@@ -12,22 +12,19 @@ pub struct TierConfig {
     pub location: TierLocation,
     /// Topics with cleanup.policy=delete are tiered when they do not say.
     pub default_enable: bool,
-    pub chunk_bytes: u32,
     pub compression_level: i32,
     pub upload_part_bytes: u64,
     pub upload_concurrency: usize,
     /// `None` is no limit.
     pub upload_bytes_per_second: Option<u64>,
-    pub fetch_bytes_per_second: Option<u64>,
     pub fetch_concurrency: usize,
     pub expire_concurrency: usize,
     pub memory_bytes: u64,
     pub read_ahead_bytes: u64,
-    pub cache_dir: PathBuf,
-    pub cache_disk_bytes: u64,
     pub cache_memory_bytes: u64,
     pub request_timeout: Duration,
     pub fetch_wait_max: Duration,
+    pub lookup_wait_max: Duration,
     pub task_interval: Duration,
     pub delete_grace: Duration,
     /// Age at which a tiered topic's active segment closes; `None` leaves it to segment.ms.
@@ -66,7 +63,6 @@ pub struct S3Config {
 pub struct S3Credentials {
     pub access_key_id: String,
     pub secret_access_key: String,
-    pub session_token: Option<String>,
 }
 
 impl std::fmt::Debug for S3Config {
@@ -117,23 +113,18 @@ impl TierConfig {
         Ok(Some(TierConfig {
             location,
             default_enable: settings.boolean("stratalog.tier.default.enable").unwrap_or(false),
-            chunk_bytes: u32::try_from(bytes("stratalog.tier.chunk.bytes")).unwrap_or(u32::MAX),
             compression_level: settings.integer("stratalog.tier.compression.level").unwrap_or(3) as i32,
             upload_part_bytes: bytes("stratalog.tier.upload.part.bytes"),
             upload_concurrency: count("remote.log.manager.copier.thread.pool.size"),
             upload_bytes_per_second: rate("remote.log.manager.copy.max.bytes.per.second"),
-            fetch_bytes_per_second: rate("remote.log.manager.fetch.max.bytes.per.second"),
             fetch_concurrency: count("remote.log.reader.threads"),
             expire_concurrency: count("remote.log.manager.expiration.thread.pool.size"),
             memory_bytes: bytes("stratalog.tier.memory.bytes"),
             read_ahead_bytes: bytes("stratalog.tier.read.ahead.bytes"),
-            cache_dir: settings
-                .string("stratalog.tier.cache.dir")
-                .map_or_else(|| data_dir.join("tier-cache"), PathBuf::from),
-            cache_disk_bytes: bytes("stratalog.tier.cache.disk.bytes"),
             cache_memory_bytes: bytes("stratalog.tier.cache.memory.bytes"),
             request_timeout: millis("stratalog.tier.request.timeout.ms"),
             fetch_wait_max: millis("remote.fetch.max.wait.ms"),
+            lookup_wait_max: millis("remote.list.offsets.request.timeout.ms"),
             task_interval: millis("remote.log.manager.task.interval.ms"),
             delete_grace: millis("stratalog.tier.delete.grace.ms"),
             untiered_age_max: settings.unsigned("stratalog.tier.untiered.age.max.ms").map(Duration::from_millis),
@@ -182,11 +173,17 @@ fn s3(settings: &Settings, url: &str, rest: &str) -> Result<S3Config, ConfigErro
         return Err(ConfigError::invalid("stratalog.tier.s3.endpoint", endpoint, problem));
     }
     let plain_http = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let allow_http = settings.boolean("stratalog.tier.s3.allow.http").unwrap_or(plain_http);
+    if plain_http && !allow_http {
+        return Err(ConfigError::conflict(
+            "stratalog.tier.s3.allow.http=false, but stratalog.tier.s3.endpoint begins with http://: begin it with https://",
+        ));
+    }
     Ok(S3Config {
         bucket: bucket.to_owned(),
         prefix: prefix.trim_matches('/').to_owned(),
         path_style: settings.boolean("stratalog.tier.s3.path.style.access").unwrap_or(endpoint.is_some()),
-        allow_http: settings.boolean("stratalog.tier.s3.allow.http").unwrap_or(plain_http),
+        allow_http,
         region: settings.string("stratalog.tier.s3.region"),
         ca_file: settings.string("stratalog.tier.s3.ca.file").map(PathBuf::from),
         storage_class: settings.string("stratalog.tier.s3.storage.class"),
@@ -199,11 +196,7 @@ fn credentials(settings: &Settings) -> Result<Option<S3Credentials>, ConfigError
     let access = settings.string("stratalog.tier.s3.access.key.id");
     let secret = settings.string("stratalog.tier.s3.secret.access.key");
     match (access, secret) {
-        (Some(access_key_id), Some(secret_access_key)) => Ok(Some(S3Credentials {
-            access_key_id,
-            secret_access_key,
-            session_token: settings.string("stratalog.tier.s3.session.token"),
-        })),
+        (Some(access_key_id), Some(secret_access_key)) => Ok(Some(S3Credentials { access_key_id, secret_access_key })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(ConfigError::conflict(
             "stratalog.tier.s3.access.key.id is set without its secret: set stratalog.tier.s3.secret.access.key too",

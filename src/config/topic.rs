@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::catalog;
 use super::error::ConfigError;
+use super::key::Stance;
 use super::settings::Settings;
 use super::suggest;
 use super::value::Value;
@@ -40,7 +41,6 @@ pub struct TopicConfig {
     pub cleanup_delete: bool,
     pub compression: CompressionType,
     pub delete_retention_ms: u64,
-    pub file_delete_delay_ms: u64,
     /// 1: acknowledgements wait for the sync.
     pub flush_messages: u64,
     pub flush_ms: Option<u64>,
@@ -57,7 +57,8 @@ pub struct TopicConfig {
     pub min_cleanable_dirty_ratio: f64,
     pub min_compaction_lag_ms: u64,
     pub min_insync_replicas: u32,
-    pub preallocate: bool,
+    /// The broker's `producer.id.expiration.ms`: no topic sets it.
+    pub producer_id_expiration_ms: u64,
     pub remote_log_copy_disable: bool,
     pub remote_log_delete_on_disable: bool,
     pub remote_storage_enable: bool,
@@ -75,7 +76,7 @@ impl TopicConfig {
     /// the broker's defaults have since moved under is clamped, not refused.
     pub fn resolve(settings: &Settings, overrides: &TopicOverrides) -> Result<TopicConfig, ConfigError> {
         let values = Values::of(settings, overrides)?;
-        Ok(values.typed())
+        Ok(values.typed(settings))
     }
 
     /// Checks `overrides` as CreateTopics and the alterations do. `before` is what the topic set until now, empty for a
@@ -87,7 +88,7 @@ impl TopicConfig {
         tier: bool,
     ) -> Result<TopicConfig, ConfigError> {
         let values = Values::of(settings, overrides)?;
-        let config = values.typed();
+        let config = values.typed(settings);
         values.check_compaction_lag()?;
         if config.remote_storage_enable {
             values.check_tiered(&config, overrides, tier)?;
@@ -129,6 +130,24 @@ const REMOTE: &str = "remote.storage.enable";
 pub(super) fn check_broker_defaults(settings: &Settings) -> Result<(), ConfigError> {
     let values = Values::of(settings, &TopicOverrides::new())?;
     values.check_compaction_lag()
+}
+
+/// What of `overrides` is kept and told, but changes nothing: one line each.
+pub fn without_effect(overrides: &TopicOverrides) -> Vec<String> {
+    let tell = |(name, text): (&String, &String)| {
+        let key = catalog::topic_key(name)?;
+        match key.stance {
+            Stance::NoEffect if !key.is_default(text) => Some(format!("{name}={text} has no effect here")),
+            Stance::Pending(feature) if !key.is_default(text) => {
+                Some(format!("{name}={text} has no effect yet: {feature} will read it"))
+            }
+            Stance::Honoured if name == "cleanup.policy" && text.contains("compact") => {
+                Some(format!("{name}={text} keeps everything: nothing compacts yet"))
+            }
+            Stance::Honoured | Stance::NoEffect | Stance::Pending(_) | Stance::Refused(_) => None,
+        }
+    };
+    overrides.iter().filter_map(tell).collect()
 }
 
 /// One operation of IncrementalAlterConfigs.
@@ -266,7 +285,7 @@ impl Values {
         }
     }
 
-    fn typed(&self) -> TopicConfig {
+    fn typed(&self, settings: &Settings) -> TopicConfig {
         let policies = self.0.get("cleanup.policy").and_then(Value::as_list).unwrap_or_default();
         let retention_ms = self.limit("retention.ms");
         let retention_bytes = self.limit("retention.bytes");
@@ -275,7 +294,6 @@ impl Values {
             cleanup_delete: policies.iter().any(|policy| policy == "delete"),
             compression: self.compression(),
             delete_retention_ms: self.unsigned("delete.retention.ms"),
-            file_delete_delay_ms: self.unsigned("file.delete.delay.ms"),
             flush_messages: self.unsigned("flush.messages").max(1),
             flush_ms: self.limit("flush.ms"),
             index_interval_bytes: self.bytes("index.interval.bytes"),
@@ -296,7 +314,7 @@ impl Values {
                 .unwrap_or(0.5),
             min_compaction_lag_ms: self.unsigned("min.compaction.lag.ms"),
             min_insync_replicas: self.bytes("min.insync.replicas"),
-            preallocate: self.boolean("preallocate"),
+            producer_id_expiration_ms: settings.unsigned("producer.id.expiration.ms").unwrap_or(u64::MAX),
             remote_log_copy_disable: self.boolean("remote.log.copy.disable"),
             remote_log_delete_on_disable: self.boolean("remote.log.delete.on.disable"),
             remote_storage_enable: self.boolean(REMOTE),

@@ -65,6 +65,9 @@ impl Log {
         if batch.len() != header.batch_bytes() || header.last_offset_delta < 0 {
             return Err(AppendError::InvalidBatch("its length or offset delta contradicts its header"));
         }
+        if self.dir.is_below_reserve() {
+            return Err(AppendError::StorageFull);
+        }
         let marker = marker_of(batch, &header);
         let mut appender = lock(&self.append);
         self.check_open(&appender)?;
@@ -294,6 +297,7 @@ impl Log {
         appender.created_ms = self.dir.clock.now_ms();
         appender.jitter_ms = jitter_ms(self.config().segment_jitter_ms, base_offset, &self.path);
         self.sync.rolled(file, indexes);
+        self.dir.metrics.log_segments_rolled.inc();
         self.flush();
         Ok(())
     }

@@ -12,8 +12,6 @@ pub struct LogConfig {
     /// Records after which a sync starts. 1: after each append, and acknowledgements wait for it.
     pub flush_messages: i64,
     pub flush_ms: i64,
-    pub preallocate: bool,
-    pub file_delete_delay_ms: i64,
     pub producer_id_expiration_ms: i64,
 }
 
@@ -27,8 +25,6 @@ impl Default for LogConfig {
             index_interval_bytes: 4096,
             flush_messages: 1,
             flush_ms: i64::MAX,
-            preallocate: false,
-            file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 24 * 3_600_000,
         }
     }

@@ -16,10 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stratalog_types::Offset;
 
+use crate::metrics::Metrics;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::lock;
 use crate::watermark::Watermark;
@@ -240,6 +241,7 @@ pub struct Syncer {
 struct Shared {
     disk: Disk,
     health: Arc<Health>,
+    metrics: Arc<Metrics>,
     queue: Mutex<Queue>,
     work: Condvar,
     threads_min: usize,
@@ -257,10 +259,17 @@ struct Queue {
 
 impl Syncer {
     /// `threads_max` 0: no threads; somebody calls [`Syncer::run_queued`].
-    pub fn new(disk: Disk, health: Arc<Health>, threads_min: usize, threads_max: usize) -> Syncer {
+    pub fn new(
+        disk: Disk,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+        threads_min: usize,
+        threads_max: usize,
+    ) -> Syncer {
         let shared = Shared {
             disk,
             health,
+            metrics,
             queue: Mutex::new(Queue::default()),
             work: Condvar::new(),
             threads_min: threads_min.min(threads_max),
@@ -375,8 +384,11 @@ impl Shared {
         if log.flushed.is_closed() {
             return;
         }
+        let started = Instant::now();
         match log.round(&self.disk) {
             Ok(bytes) => {
+                self.metrics.log_syncs.inc();
+                self.metrics.log_sync_duration.observe(started.elapsed().as_secs_f64());
                 self.synced_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             // Deleted while the round ran: its directory has another name now.

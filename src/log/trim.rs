@@ -193,5 +193,7 @@ fn unlink_segment(dir: &LogDir, path: &Path, segment: &Segment) -> Result<(), Er
         let file = segment.path(suffix);
         dir.disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
     }
-    dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))
+    dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
+    dir.metrics.log_segments_deleted.inc();
+    Ok(())
 }

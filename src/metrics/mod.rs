@@ -5,6 +5,7 @@
 //! go with the topic (`forget_topic`).
 
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -26,13 +27,6 @@ pub struct ApiLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ApiErrorLabels {
-    pub api: &'static str,
-    /// Kafka's name of the error code.
-    pub error: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TopicLabel {
     pub topic: String,
 }
@@ -44,19 +38,13 @@ pub struct ReasonLabel {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct LaneLabel {
-    /// `memory`, `local` or `tier`.
+    /// `local` or `tier`.
     pub lane: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DirectoryLabel {
     pub directory: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CacheLabel {
-    /// `memory` or `disk`.
-    pub level: &'static str,
 }
 
 /// A request to the object store: what it was, and for what.
@@ -79,13 +67,63 @@ pub struct StoreBytesLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PurposeLabel {
-    pub purpose: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
+}
+
+/// Counts one in a gauge as long as it lives.
+pub struct Held(Gauge);
+
+impl Held {
+    pub fn of(gauge: &Gauge) -> Held {
+        gauge.inc();
+        Held(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// What is measured of one API's requests.
+#[derive(Clone)]
+pub struct ApiMetrics {
+    requests: Counter,
+    duration: Histogram,
+    in_flight: Gauge,
+}
+
+impl ApiMetrics {
+    /// `api` is Kafka's name.
+    pub fn of(metrics: &Metrics, api: &'static str) -> ApiMetrics {
+        let label = ApiLabel { api };
+        ApiMetrics {
+            requests: metrics.requests.get_or_create_owned(&label),
+            duration: metrics.request_duration.get_or_create_owned(&label),
+            in_flight: metrics.requests_in_flight.clone(),
+        }
+    }
+
+    /// Counts a request, whose last byte came at `received_at`.
+    pub fn begin(&self, received_at: Instant) -> Measured {
+        self.requests.inc();
+        Measured { duration: self.duration.clone(), received_at, _in_flight: Held::of(&self.in_flight) }
+    }
+}
+
+/// A request that is not answered yet. One that is dropped, because its connection went, has no duration.
+pub struct Measured {
+    duration: Histogram,
+    received_at: Instant,
+    _in_flight: Held,
+}
+
+impl Measured {
+    pub fn answered(self) {
+        self.duration.observe(self.received_at.elapsed().as_secs_f64());
+    }
 }
 
 /// 100 us to 52 s, doubling.
@@ -134,13 +172,9 @@ metrics! {
     network_bytes_out: Counter = Counter::default(), "network_out" in Bytes, "Bytes sent to clients";
 
     requests: Family<ApiLabel, Counter> = Family::default(), "requests", "Requests served, by API";
-    request_errors: Family<ApiErrorLabels, Counter> = Family::default(),
-        "request_errors", "Error codes answered, by API";
     request_duration: Family<ApiLabel, Histogram> = Family::new_with_constructor(seconds),
         "request_duration" in Seconds, "From a request's last byte to its answer, by API";
     requests_in_flight: Gauge = Gauge::default(), "requests_in_flight", "Requests that are not answered yet";
-    request_bytes_in_flight: Gauge = Gauge::default(),
-        "request_in_flight" in Bytes, "Bytes of requests that are not answered yet";
 
     topics: Gauge = Gauge::default(), "topics", "Topics";
     partitions: Gauge = Gauge::default(), "partitions", "Partitions hosted here";
@@ -171,8 +205,6 @@ metrics! {
         "store_requests", "Requests to the object store, by operation, purpose and outcome";
     store_bytes: Family<StoreBytesLabels, Counter> = Family::default(),
         "store" in Bytes, "Bytes to and from the object store, by topic and purpose";
-    store_request_duration: Family<PurposeLabel, Histogram> = Family::new_with_constructor(seconds),
-        "store_request_duration" in Seconds, "Time of one request to the object store, by purpose";
     tier_segments_uploaded: Family<TopicLabel, Counter> = Family::default(),
         "tier_segments_uploaded", "Segments stored and committed, by topic";
     tier_raw_bytes_uploaded: Family<TopicLabel, Counter> = Family::default(),
@@ -185,9 +217,7 @@ metrics! {
     tier_upload_errors: Family<ReasonLabel, Counter> = Family::default(),
         "tier_upload_errors", "Uploads that failed and will be tried again, by reason";
     tier_corruptions: Counter = Counter::default(), "tier_corruptions", "Chunks or objects that failed their check";
-    tier_cache_hits: Family<CacheLabel, Counter> = Family::default(), "tier_cache_hits", "Chunks found in the cache";
-    tier_cache_misses: Counter = Counter::default(), "tier_cache_misses", "Chunks fetched from the store";
-    tier_cache_bytes: Family<CacheLabel, Gauge> = Family::default(), "tier_cache" in Bytes, "Bytes held by the cache";
+    tier_cache_bytes: Gauge = Gauge::default(), "tier_cache" in Bytes, "Bytes of chunks held in memory";
 }
 
 impl Default for Metrics {

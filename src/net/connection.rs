@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
@@ -18,6 +19,7 @@ use tokio::time::{Sleep, sleep};
 use super::frame::{FrameError, FrameReader};
 use super::request::{Dispatch, Placed, Reply, RequestContext};
 use super::send::send_parts;
+use crate::metrics::Metrics;
 
 /// Requests of one connection that may be placed and not yet answered.
 const INFLIGHT_REQUESTS_MAX: usize = 64;
@@ -28,6 +30,7 @@ pub struct ConnectionConfig {
     pub frame_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why a connection ended.
@@ -47,6 +50,17 @@ pub enum Ended {
     Io(#[from] io::Error),
 }
 
+impl Ended {
+    /// Why the broker closed it, for the metrics; `None` where the client or a stop did.
+    pub fn by_broker(&self) -> Option<&'static str> {
+        match self {
+            Ended::Idle => Some("idle"),
+            Ended::Frame(_) | Ended::Protocol(_) => Some("protocol"),
+            Ended::ByClient | Ended::Shutdown | Ended::Io(_) => None,
+        }
+    }
+}
+
 pub struct Connection {
     stream: TcpStream,
     context: RequestContext,
@@ -59,6 +73,7 @@ pub struct Connection {
     idle_max: Duration,
     idle_timer: Pin<Box<Sleep>>,
     last_active: Instant,
+    metrics: Arc<Metrics>,
 }
 
 enum Serial {
@@ -86,6 +101,7 @@ impl Connection {
             idle_max: config.idle_max,
             idle_timer: Box::pin(sleep(config.idle_max)),
             last_active: Instant::now(),
+            metrics: config.metrics.clone(),
         }
     }
 
@@ -125,7 +141,9 @@ impl Connection {
                 Some(reply) = self.inflight.next(), if !self.inflight.is_empty() => self.answer(reply).await?,
                 read = self.reader.fill(&mut self.stream), if may_read => {
                     self.last_active = Instant::now();
-                    at_end = read? == 0;
+                    let bytes = read?;
+                    self.metrics.network_bytes_in.inc_by(bytes as u64);
+                    at_end = bytes == 0;
                 }
                 _ = self.shutdown.changed(), if !self.is_draining() => {}
                 () = idle(&mut self.idle_timer), if self.inflight.is_empty() => self.check_idle()?,
@@ -177,7 +195,8 @@ impl Connection {
             }
             reply = self.inflight.next().now_or_never().flatten();
         }
-        send_parts(&self.stream, &mut parts).await?;
+        let sent = send_parts(&self.stream, &mut parts).await?;
+        self.metrics.network_bytes_out.inc_by(sent);
         if let Some(reason) = close {
             return Err(Ended::Protocol(reason));
         }

@@ -6,6 +6,7 @@
 #[path = "../platform/sendfile.rs"]
 mod platform;
 
+mod admission;
 pub mod client;
 mod connection;
 mod frame;
@@ -13,6 +14,7 @@ mod request;
 mod send;
 mod server;
 
+pub use admission::{Admission, Admitted, NotAdmitted};
 pub use frame::{FrameError, FrameReader};
 pub use request::{ClientInfo, Dispatch, Placed, Reply, RequestContext};
 pub use server::{Config, Error, Server};

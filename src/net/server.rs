@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::admission::Admission;
 use super::connection::{Connection, ConnectionConfig, log_end};
 use super::request::{Dispatch, RequestContext};
 
@@ -25,8 +26,13 @@ pub struct Config {
     pub frame_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
-    /// `max.connections`.
-    pub connections_max: usize,
+    /// `socket.listen.backlog.size`.
+    pub backlog: u32,
+    /// `socket.receive.buffer.bytes`; `None` leaves it to the system.
+    pub receive_buffer_bytes: Option<u32>,
+    /// `socket.send.buffer.bytes`; `None` leaves it to the system.
+    pub send_buffer_bytes: Option<u32>,
+    pub admission: Arc<Admission>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +41,20 @@ pub enum Error {
         "cannot listen on {address}: {source}; free the port, or choose another with --listeners PLAINTEXT://HOST:PORT (port 0 takes a free one)"
     )]
     Bind { address: SocketAddr, source: io::Error },
+}
+
+/// Connections take the buffers over from the socket that accepted them.
+fn listen(config: &Config) -> io::Result<TcpListener> {
+    let socket = if config.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    if let Some(bytes) = config.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = config.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.bind(config.address)?;
+    socket.listen(config.backlog)
 }
 
 /// A bound listener; `run` serves it.
@@ -47,7 +67,7 @@ pub struct Server {
 impl Server {
     pub async fn bind(config: Config) -> Result<Server, Error> {
         let bound = async {
-            let listener = TcpListener::bind(config.address).await?;
+            let listener = listen(&config)?;
             let local_address = listener.local_addr()?;
             Ok((listener, local_address))
         };
@@ -64,9 +84,12 @@ impl Server {
 
     /// Serves until `shutdown` turns true, then drains: placed requests are answered, no new ones are read.
     pub async fn run(self, dispatch: Dispatch, mut shutdown: watch::Receiver<bool>) {
-        let connection_config =
-            Arc::new(ConnectionConfig { frame_bytes_max: self.config.frame_bytes_max, idle_max: self.config.idle_max });
-        let permits = Arc::new(Semaphore::new(self.config.connections_max.min(Semaphore::MAX_PERMITS)));
+        let admission = &self.config.admission;
+        let connection_config = ConnectionConfig {
+            frame_bytes_max: self.config.frame_bytes_max,
+            idle_max: self.config.idle_max,
+            metrics: admission.metrics().clone(),
+        };
         let mut connections = JoinSet::new();
         while !*shutdown.borrow() {
             let accepted = tokio::select! {
@@ -82,16 +105,24 @@ impl Server {
                     continue;
                 }
             };
-            let Ok(permit) = permits.clone().try_acquire_owned() else {
-                tracing::warn!(%client, "connection refused: max.connections={} are open", self.config.connections_max);
-                continue;
+            let admitted = match admission.admit(client.ip()) {
+                Ok(admitted) => admitted,
+                Err(full) => {
+                    tracing::warn!(%client, "connection refused: {full}");
+                    continue;
+                }
             };
             let Some(context) = self.context(&stream, client) else { continue };
             let connection =
                 Connection::new(stream, context.clone(), dispatch.clone(), &connection_config, shutdown.clone());
+            let admission = admission.clone();
             connections.spawn(async move {
-                log_end(&connection.run().await, &context);
-                drop(permit);
+                let ended = connection.run().await;
+                log_end(&ended, &context);
+                if let Some(reason) = ended.by_broker() {
+                    admission.refused(reason);
+                }
+                drop(admitted);
             });
         }
         drop(self.listener);

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use super::send::send_parts;
 use super::*;
+use crate::metrics::{Metrics, ReasonLabel};
 
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -96,12 +97,22 @@ fn echo(body: Bytes) -> Reply {
 
 /// Serves one connection whose frames starting with 's' are serial; frames holding 'w' wait for `gate`.
 async fn serve(gate: Arc<Notify>) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    serve_counted(gate, Admission::new(10, 10, Arc::default())).await
+}
+
+async fn serve_counted(
+    gate: Arc<Notify>,
+    admission: Arc<Admission>,
+) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let server = Server::bind(Config {
         listener: "PLAINTEXT".into(),
         address: "127.0.0.1:0".parse().unwrap(),
         frame_bytes_max: 1000,
         idle_max: Duration::from_secs(600),
-        connections_max: 10,
+        backlog: 16,
+        receive_buffer_bytes: Some(65_536),
+        send_buffer_bytes: Some(65_536),
+        admission,
     })
     .await
     .unwrap();
@@ -167,4 +178,37 @@ async fn replies_before_a_broken_frame_still_leave() {
     client.write_all(&[frame(b"1"), b"\xff\xff\xff\xff".to_vec()].concat()).await.unwrap();
     assert_eq!(read_frames(&mut client, 1).await, [b"1".to_vec()]);
     assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn connections_and_bytes_are_counted() {
+    let metrics: Arc<Metrics> = Arc::default();
+    let admission = Admission::new(10, 10, metrics.clone());
+    let (mut client, stop, running) = serve_counted(Arc::new(Notify::new()), admission).await;
+    client.write_all(&frame(b"12345")).await.unwrap();
+    assert_eq!(read_frames(&mut client, 1).await, [b"12345".to_vec()]);
+    assert_eq!((metrics.connections_accepted.get(), metrics.connections.get()), (1, 1));
+    client.write_all(b"\xff\xff\xff\xff").await.unwrap();
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
+    stop.send(true).unwrap();
+    running.await.unwrap();
+    assert_eq!((metrics.network_bytes_in.get(), metrics.network_bytes_out.get()), (13, 9));
+    assert_eq!(metrics.connections.get(), 0);
+    let closed = metrics.connections_refused.get_or_create(&ReasonLabel { reason: "protocol" }).get();
+    assert_eq!(closed, 1);
+}
+
+#[test]
+fn an_address_has_its_own_bound_and_gets_its_places_back() {
+    let admission = Admission::new(3, 2, Arc::default());
+    let (one, mapped, other) = ("127.0.0.1", "::ffff:127.0.0.1", "127.0.0.2");
+    let admit = |ip: &str| admission.admit(ip.parse().unwrap());
+    let (first, second) = (admit(one), admit(mapped));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(admit(one).err(), Some(NotAdmitted::FullForAddress(2)));
+    let third = admit(other);
+    assert!(third.is_ok());
+    assert_eq!(admit(other).err(), Some(NotAdmitted::Full(3)));
+    drop(first);
+    assert!(admit(one).is_ok());
 }

@@ -13,7 +13,7 @@ use super::tier::Tiered;
 use crate::clock::Clock;
 use crate::config::{MessageTimestampType, TopicConfig};
 use crate::log::{self, Log, LogConfig, LogSlice, Origin};
-use crate::metrics::{Metrics, TopicLabel};
+use crate::metrics::{LaneLabel, Metrics, TopicLabel};
 use crate::watermark::Watermark;
 
 /// Bytes that the records of a compressed batch may take when they are walked.
@@ -47,12 +47,18 @@ pub enum Located {
     AtEnd,
 }
 
-/// What a partition counts, by topic.
+/// What a partition counts: bytes and messages by topic, the rest for the whole broker.
 #[derive(Clone)]
 pub struct Counters {
     pub bytes_in: Counter,
     pub bytes_out: Counter,
     pub messages_in: Counter,
+    /// Fetched from local segments.
+    pub local_out: Counter,
+    /// Fetched from the tier.
+    pub tier_out: Counter,
+    pub unsynced: Counter,
+    pub corruptions: Counter,
 }
 
 impl Counters {
@@ -62,6 +68,10 @@ impl Counters {
             bytes_in: metrics.topic_bytes_in.get_or_create_owned(&label),
             bytes_out: metrics.topic_bytes_out.get_or_create_owned(&label),
             messages_in: metrics.topic_messages_in.get_or_create_owned(&label),
+            local_out: metrics.fetch_bytes.get_or_create_owned(&LaneLabel { lane: "local" }),
+            tier_out: metrics.fetch_bytes.get_or_create_owned(&LaneLabel { lane: "tier" }),
+            unsynced: metrics.produce_unsynced.clone(),
+            corruptions: metrics.tier_corruptions.clone(),
         }
     }
 }
@@ -192,6 +202,7 @@ impl Partition {
         }
         let log_append_time = (rules.timestamp_type == TimestampType::LogAppendTime).then_some(rules.now_ms);
         if !config.acks_wait_for_sync() {
+            self.counters.unsynced.inc();
             self.high_watermark.advance(appended.last_offset.next());
         }
         Ok(Appended {
@@ -265,8 +276,6 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         index_interval_bytes: config.index_interval_bytes,
         flush_messages: signed(config.flush_messages),
         flush_ms: config.flush_ms.map_or(i64::MAX, signed),
-        preallocate: config.preallocate,
-        file_delete_delay_ms: signed(config.file_delete_delay_ms),
-        ..LogConfig::default()
+        producer_id_expiration_ms: signed(config.producer_id_expiration_ms),
     }
 }

@@ -111,6 +111,7 @@ impl Partitions {
             let log = self
                 .open_log(&topic_partition, topic.id, &config)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
+            self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
             logs.push((topic_partition, log, lost));
         }
         let unclean: Vec<PartitionIndex> =
@@ -138,7 +139,9 @@ impl Partitions {
             partitions.push(partition);
         }
         let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.partitions.inc_by(count(partitions.len() - open.len()));
         by_topic.insert(topic.id, partitions.into());
+        self.metrics.topics.set(count(by_topic.len()));
         Ok(())
     }
 
@@ -174,7 +177,18 @@ impl Partitions {
     /// Stops serving a topic and removes its directories; its metadata is gone already.
     pub fn delete_topic(&self, topic: TopicId) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let removed = self.by_topic.write().unwrap_or_else(PoisonError::into_inner).remove(&topic);
+        let removed = {
+            let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
+            let removed = by_topic.remove(&topic);
+            self.metrics.topics.set(count(by_topic.len()));
+            removed
+        };
+        if let Some(partitions) = &removed {
+            self.metrics.partitions.dec_by(count(partitions.len()));
+            if let Some(first) = partitions.first() {
+                self.metrics.forget_topic(&first.topic_partition().topic);
+            }
+        }
         for partition in removed.iter().flat_map(|partitions| partitions.iter()) {
             if let Err(error) = partition.log().delete() {
                 tracing::error!(partition = %partition.topic_partition(), "directory not removed: {error}; the next start tries again");
@@ -208,6 +222,10 @@ impl Partitions {
             }
         }
     }
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A stored configuration was valid when it was set; one that no longer parses gives way to the defaults, loudly.

@@ -13,8 +13,6 @@ use super::offsets::ListedOffset;
 use super::tier::{TierError, Tiered, UploadedSegment};
 use crate::log;
 
-/// How long a lookup by timestamp waits for the store (`remote.list.offsets.request.timeout.ms`).
-const LOOKUP_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 /// Bytes that the records of one batch may take when a timestamp is looked for in it.
 const WALK_OUTPUT_BYTES_MAX: usize = 64 << 20;
 
@@ -51,14 +49,17 @@ impl Partition {
         Ok(uploaded)
     }
 
-    /// Closes the active segment of a tiered topic that had no roll for `segment.ms`: a quiet topic's last records move
-    /// up too.
+    /// Closes the active segment of a tiered topic that had no roll for `segment.ms`, or for
+    /// `stratalog.tier.untiered.age.max.ms` where that is less: a quiet topic's last records move up too.
     pub fn roll_quiet(&self) -> Result<bool, log::Error> {
         let config = self.config();
-        if self.tiered().is_none() || !config.remote_storage_enable || config.remote_log_copy_disable {
+        let Some(tiered) = self.tiered().filter(|_| config.remote_storage_enable && !config.remote_log_copy_disable)
+        else {
             return Ok(false);
-        }
-        self.log().roll_if_older_than(i64::try_from(config.segment_ms).unwrap_or(i64::MAX))
+        };
+        let segment_ms = i64::try_from(config.segment_ms).unwrap_or(i64::MAX);
+        let untiered = tiered.config().untiered_age_max.and_then(|age| i64::try_from(age.as_millis()).ok());
+        self.log().roll_if_older_than(untiered.map_or(segment_ms, |age| segment_ms.min(age)))
     }
 
     /// Bytes of local segments that the tier does not have.
@@ -92,7 +93,7 @@ impl Partition {
         let log_start_offset = self.log_start_offset();
         let mut from = log_start_offset;
         loop {
-            let deadline = Instant::now() + LOOKUP_WAIT;
+            let deadline = Instant::now() + tiered.config().lookup_wait_max;
             let chunk = tiered.chunk_at_timestamp(timestamp, from, deadline).await.map_err(ReadError::Tier)?;
             let Some(chunk) = chunk else { return Ok(None) };
             let mut last = from;
@@ -121,9 +122,15 @@ impl Partition {
     /// Whole batches from the one that holds `from`; empty when the store is not in time.
     pub async fn read_remote(&self, from: Offset, bytes_max: u32, deadline: Instant) -> Result<Vec<Bytes>, ReadError> {
         let tiered = self.tiered().ok_or(ReadError::NoTier)?;
-        let pieces = tiered.read(from, bytes_max as usize, deadline).await.map_err(ReadError::Tier)?;
+        let pieces = tiered.read(from, bytes_max as usize, deadline).await.map_err(|error| {
+            if error.is_corruption() {
+                self.counters().corruptions.inc();
+            }
+            ReadError::Tier(error)
+        })?;
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
         self.counters().bytes_out.inc_by(bytes as u64);
+        self.counters().tier_out.inc_by(bytes as u64);
         Ok(pieces)
     }
 }

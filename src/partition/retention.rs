@@ -40,6 +40,7 @@ impl Partition {
     /// for good and past the hot set. Blocks.
     pub fn retain_local(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
         let log = self.log();
+        log.expire_producers();
         if let Some(tiered) = self.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {
             let start = retained_start(
                 &log.closed_segments(),

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::call::Outcome;
 use super::node::Node;
+use crate::metrics::Held;
 use crate::net::RequestContext;
 use crate::partition::Isolation;
 use crate::watermark::Waiter;
@@ -29,9 +30,6 @@ use session::{Step, TopicKey};
 
 /// The first version that names topics by id (KIP-516).
 const TOPIC_ID_SINCE: i16 = 13;
-/// A fetch that needs the tier waits at least this long for it (`remote.fetch.max.wait.ms`), however short its own
-/// `max_wait_ms` is: an empty answer would only bring the same fetch again.
-const REMOTE_WAIT_MIN: Duration = Duration::from_millis(500);
 
 /// The terms of one fetch.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +38,9 @@ struct Terms {
     bytes_min: usize,
     bytes_max: u32,
     wait: Duration,
+    /// A fetch that needs the tier waits at least this long for it (`remote.fetch.max.wait.ms`), however short its own
+    /// `max_wait_ms` is: an empty answer would only bring the same fetch again.
+    remote_wait_min: Duration,
 }
 
 pub fn place(
@@ -53,6 +54,7 @@ pub fn place(
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
         bytes_max: u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.network.fetch_bytes_max),
         wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        remote_wait_min: node.config.tier.as_ref().map_or(Duration::ZERO, |tier| tier.fetch_wait_max),
     };
     let step = match node.fetch_sessions.step(&request, version) {
         Ok(step) => step,
@@ -83,12 +85,13 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
         while let Some(Some(read)) = remote.running.next().now_or_never() {
             pass.fill(read);
         }
-        let wait = if remote.running.is_empty() { terms.wait } else { terms.wait.max(REMOTE_WAIT_MIN) };
+        let wait = if remote.running.is_empty() { terms.wait } else { terms.wait.max(terms.remote_wait_min) };
         let deadline = started + wait;
         if pass.is_enough() || Instant::now() >= deadline || *draining.borrow() {
             return pass.answers;
         }
         let Some(woken) = waiter.replace(Waiter::new()) else { continue };
+        let _waiting = Held::of(&node.metrics.fetches_waiting);
         tokio::select! {
             () = woken.woken() => {}
             Some(read) = remote.running.next(), if !remote.running.is_empty() => {

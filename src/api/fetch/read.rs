@@ -12,8 +12,8 @@ use stratalog_protocol::{ErrorCode, Records};
 use stratalog_types::{LeaderEpoch, Offset};
 use tokio::time::Instant;
 
+use super::Terms;
 use super::session::TopicKey;
-use super::{REMOTE_WAIT_MIN, Terms};
 use crate::api::error;
 use crate::api::node::Node;
 use crate::partition::{Isolation, Located, Partition, ReadError};
@@ -149,11 +149,12 @@ impl<'a> Pass<'a> {
         match partition.locate(from, bytes_max, self.terms.isolation, first) {
             Ok(Located::Local(slice)) => {
                 partition.counters().bytes_out.inc_by(u64::from(slice.range.length));
+                partition.counters().local_out.inc_by(u64::from(slice.range.length));
                 row.records = records_of(slice.range)?;
             }
             Ok(Located::AtEnd) => {}
             Ok(Located::Remote) => {
-                let deadline = self.started + self.terms.wait.max(REMOTE_WAIT_MIN);
+                let deadline = self.started + self.terms.wait.max(self.terms.remote_wait_min);
                 self.remote.push(remote_read(index, partition, from, wanted.bytes_max, deadline));
             }
             Err(error) => {

@@ -82,8 +82,8 @@ pub const KEYS: &[Key] = keys! {
         "Bytes of one answer to a follower.";
     "replica.fetch.wait.max.ms" Int = Some("500"), Valid::Any, fixed, Pending("clusters"),
         "Longest wait of a follower's fetch.";
-    "replica.high.watermark.checkpoint.interval.ms" Long = Some("5000"), Valid::Any, fixed, Honoured,
-        "How often high watermarks are checkpointed.";
+    "replica.high.watermark.checkpoint.interval.ms" Long = Some("5000"), Valid::Any, fixed, NoEffect,
+        "How often high watermarks are checkpointed; here recovery finds them.";
     "replica.lag.time.max.ms" Long = Some("30000"), Valid::Any, fixed, Pending("clusters"),
         "Lag after which a follower leaves the in-sync set.";
     "replica.selector.class" String = None, Valid::Any, fixed, Pending("clusters"),

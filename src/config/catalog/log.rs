@@ -11,14 +11,14 @@ pub const KEYS: &[Key] = keys! {
         "A metadata request for a topic that does not exist creates it.";
     "background.threads" Int = Some("10"), Valid::AtLeast(1), dynamic, NoEffect,
         "Threads of Kafka's housekeeping; work here is scheduled as tasks.";
-    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Honoured,
+    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Pending("compression by the broker"),
         "Level used when the broker itself compresses with gzip.";
-    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Honoured,
+    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Pending("compression by the broker"),
         "Level used when the broker itself compresses with lz4.";
     "compression.type" String = Some("producer"),
-        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Honoured,
-        "Final codec of a topic's batches; `producer` keeps what the producer sent.";
-    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Honoured,
+        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Pending("compression by the broker"),
+        "Final codec of a topic's batches; only `producer` is done yet: batches stay as the producer sent them.";
+    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Pending("compression by the broker"),
         "Level used when the broker itself compresses with zstd.";
     "cordoned.log.dirs" List = Some(""), Valid::Any, dynamic, Pending("multiple log directories"),
         "Log directories that take no new partitions.";
@@ -54,7 +54,7 @@ pub const KEYS: &[Key] = keys! {
     "log.cleaner.threads" Int = Some("1"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
         "Threads that compact.";
     "log.cleanup.policy" List = Some("delete"), Valid::ListOf(&["compact", "delete"]), dynamic, Honoured,
-        "What ends old data: `delete` by retention, `compact` by key, or both.";
+        "What ends old data: `delete` by retention; `compact` keeps everything, as nothing compacts yet.";
     "log.dir" List = Some("/tmp/kafka-logs"), Valid::Any, fixed, Honoured,
         "Data directory, used when log.dirs is not set.";
     "log.dir.failure.timeout.ms" Long = Some("30000"), Valid::AtLeast(1), fixed, Pending("clusters"),
@@ -68,9 +68,9 @@ pub const KEYS: &[Key] = keys! {
     "log.flush.offset.checkpoint.interval.ms" Int = Some("60000"), Valid::AtLeast(0), fixed, Honoured,
         "How often the recovery points are checkpointed.";
     "log.flush.scheduler.interval.ms" Long = Some("9223372036854775807"), Valid::Any, fixed, Honoured,
-        "How often logs are looked at for a due sync.";
-    "log.flush.start.offset.checkpoint.interval.ms" Int = Some("60000"), Valid::AtLeast(0), fixed, Honoured,
-        "How often the log start offsets are checkpointed.";
+        "Stands in for log.flush.interval.ms where that is not set; logs are looked at each second.";
+    "log.flush.start.offset.checkpoint.interval.ms" Int = Some("60000"), Valid::AtLeast(0), fixed, NoEffect,
+        "How often the log start offsets are checkpointed; here each move is durable at once.";
     "log.index.interval.bytes" Int = Some("4096"), Valid::AtLeast(0), dynamic, Honoured,
         "Log bytes between two entries of the offset index.";
     "log.index.size.max.bytes" Int = Some("10485760"), Valid::AtLeast(4), dynamic, Honoured,
@@ -86,8 +86,8 @@ pub const KEYS: &[Key] = keys! {
     "log.message.timestamp.type" String = Some("CreateTime"),
         Valid::OneOf(&["CreateTime", "LogAppendTime"]), dynamic, Honoured,
         "Whose clock stamps a record: the producer's or the broker's.";
-    "log.preallocate" Boolean = Some("false"), Valid::Any, dynamic, Honoured,
-        "Whether a new segment's file is allocated at full size.";
+    "log.preallocate" Boolean = Some("false"), Valid::Any, dynamic, NoEffect,
+        "Whether a new segment's file is allocated at full size; here it grows as it is written.";
     "log.retention.bytes" Long = Some("-1"), Valid::Any, dynamic, Honoured,
         "Bytes to which a partition may grow, over both tiers, before its oldest segments go; -1 is no limit.";
     "log.retention.check.interval.ms" Long = Some("300000"), Valid::AtLeast(1), fixed, Honoured,
@@ -108,8 +108,8 @@ pub const KEYS: &[Key] = keys! {
         "Age at which a segment is closed although it is not full.";
     "log.segment.bytes" Int = Some("1073741824"), Valid::AtLeast(1_048_576), dynamic, Honoured,
         "Bytes at which a segment is closed and the next begun.";
-    "log.segment.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, Honoured,
-        "Time between a segment's leaving the log and its file's leaving the disk.";
+    "log.segment.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, NoEffect,
+        "Time between a segment's leaving the log and its file's leaving the disk; here the file goes at once, and reads under way keep it.";
     "message.max.bytes" Int = Some("1048588"), Valid::AtLeast(0), dynamic, Honoured,
         "Largest record batch that is accepted, after compression.";
     "min.insync.replicas" Int = Some("1"), Valid::AtLeast(1), dynamic, Honoured,

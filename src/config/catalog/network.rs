@@ -59,9 +59,9 @@ pub const KEYS: &[Key] = keys! {
         "Threads that read and write sockets; here the runtime has one worker per core.";
     "producer.purgatory.purge.interval.requests" Int = Some("1000"), Valid::Any, fixed, NoEffect,
         "Housekeeping of Kafka's waiting produce requests.";
-    "queued.max.request.bytes" Long = Some("-1"), Valid::Any, fixed, Honoured,
+    "queued.max.request.bytes" Long = Some("-1"), Valid::Any, fixed, Pending("a bound over all connections"),
         "Request bytes in memory before reading pauses; -1 takes the built-in bound.";
-    "queued.max.requests" Int = Some("500"), Valid::AtLeast(1), fixed, Honoured,
+    "queued.max.requests" Int = Some("500"), Valid::AtLeast(1), fixed, Pending("a bound over all connections"),
         "Requests in memory before reading pauses.";
     "request.timeout.ms" Int = Some("30000"), Valid::Any, fixed, Pending("clusters"),
         "How long a request to another broker may take.";
@@ -72,13 +72,13 @@ pub const KEYS: &[Key] = keys! {
     "socket.connection.setup.timeout.ms" Long = Some("10000"), Valid::Any, fixed, Pending("clusters"),
         "First wait for a connection to another broker.";
     "socket.listen.backlog.size" Int = Some("50"), Valid::AtLeast(1), fixed, Honoured,
-        "Connections that may wait to be accepted.";
+        "Connections that may wait to be accepted; unset means 1024.";
     "socket.receive.buffer.bytes" Int = Some("102400"), Valid::Any, fixed, Honoured,
-        "Receive buffer of a socket; -1 leaves it to the system.";
+        "Receive buffer of a socket; unset or -1 leaves it to the system, which sizes it by load.";
     "socket.request.max.bytes" Int = Some("104857600"), Valid::AtLeast(1), fixed, Honoured,
         "Largest request frame.";
     "socket.send.buffer.bytes" Int = Some("102400"), Valid::Any, fixed, Honoured,
-        "Send buffer of a socket; -1 leaves it to the system.";
+        "Send buffer of a socket; unset or -1 leaves it to the system, which sizes it by load.";
     "telemetry.max.bytes" Int = Some("1048576"), Valid::AtLeast(1), fixed, Pending("client telemetry"),
         "Largest push of metrics that a client may send.";
 };

@@ -1,6 +1,6 @@
 //! Broker keys of the tier that Kafka has: `remote.*`.
 
-use crate::config::key::Stance::{Honoured, NoEffect, Pending};
+use crate::config::key::Stance::{Honoured, NoEffect, Pending, Refused};
 use crate::config::key::{Key, Valid};
 
 pub const KEYS: &[Key] = keys! {
@@ -24,7 +24,7 @@ pub const KEYS: &[Key] = keys! {
     "remote.log.manager.expiration.thread.pool.size" Int = Some("10"), Valid::AtLeast(1), dynamic, Honoured,
         "Partitions whose tiered history is expired side by side.";
     "remote.log.manager.fetch.max.bytes.per.second" Long = Some("9223372036854775807"),
-        Valid::AtLeast(1), dynamic, Honoured,
+        Valid::AtLeast(1), dynamic, Pending("a bound on reads of the tier"),
         "Bytes a second that reads from the tier may take.";
     "remote.log.manager.fetch.quota.window.num" Int = Some("11"), Valid::AtLeast(1), fixed, NoEffect,
         "Windows over which Kafka measures the fetch rate.";
@@ -48,15 +48,16 @@ pub const KEYS: &[Key] = keys! {
         "Prefix of the metadata plugin's own keys.";
     "remote.log.metadata.manager.listener.name" String = None, Valid::NonEmpty, fixed, NoEffect,
         "Listener by which the metadata plugin reaches its topic.";
-    "remote.log.reader.max.pending.tasks" Int = Some("100"), Valid::AtLeast(1), fixed, Honoured,
-        "Reads of the tier that may wait; more are answered empty and come again.";
+    "remote.log.reader.max.pending.tasks" Int = Some("100"), Valid::AtLeast(1), fixed, NoEffect,
+        "Reads of the tier that may wait; here the memory of loads bounds them.";
     "remote.log.reader.threads" Int = Some("10"), Valid::AtLeast(1), dynamic, Honoured,
         "Reads of the tier in flight at a time.";
     "remote.log.storage.manager.class.name" String = None, Valid::NonEmpty, fixed, NoEffect,
         "Java class that stores remote segments; here stratalog.tier.url names the store.";
     "remote.log.storage.manager.class.path" String = None, Valid::Any, fixed, NoEffect,
         "Class path of the storage plugin.";
-    "remote.log.storage.manager.impl.prefix" String = Some("rsm.config."), Valid::NonEmpty, fixed, Honoured,
+    "remote.log.storage.manager.impl.prefix" String = Some("rsm.config."),
+        Valid::NonEmpty, fixed, Refused("only names below rsm.config. are read; rename the others"),
         "Prefix of the storage plugin's own keys; Aiven's names below it are read.";
     "remote.log.storage.system.enable" Boolean = Some("false"), Valid::Any, fixed, Honoured,
         "Whether topics may be tiered; needs stratalog.tier.url.";

@@ -1,6 +1,6 @@
 //! Our own broker keys: `stratalog.*`.
 
-use crate::config::key::Stance::Honoured;
+use crate::config::key::Stance::{Honoured, Pending, Refused};
 use crate::config::key::{Key, Valid};
 
 pub const KEYS: &[Key] = keys! {
@@ -9,7 +9,7 @@ pub const KEYS: &[Key] = keys! {
     "stratalog.cluster.id" String = None, Valid::Any, fixed, Honoured,
         "Cluster id for a new data directory; unset makes one.";
     "stratalog.log.dir.reserve.bytes" Long = Some("268435456"), Valid::AtLeast(0), fixed, Honoured,
-        "Free bytes of a data directory's disk below which produce is throttled, then refused.";
+        "Free bytes of the data directory's disk below which produce is refused.";
     "stratalog.log.filter" String = Some("info"), Valid::Any, fixed, Honoured,
         "Which log lines are written, as level or target=level, separated by commas.";
     "stratalog.log.format" String = Some("text"), Valid::OneOf(&["text", "json"]), fixed, Honoured,
@@ -18,14 +18,14 @@ pub const KEYS: &[Key] = keys! {
         "`full` also walks the records of compressed batches.";
     "stratalog.shutdown.timeout.ms" Long = Some("30000"), Valid::AtLeast(0), fixed, Honoured,
         "How long a stop may drain before it ends without.";
-    "stratalog.tier.cache.dir" String = None, Valid::Any, fixed, Honoured,
+    "stratalog.tier.cache.dir" String = None, Valid::Any, fixed, Pending("a cache on disk"),
         "Directory of the chunk cache; unset means inside the first data directory.";
-    "stratalog.tier.cache.disk.bytes" Long = Some("10737418240"), Valid::AtLeast(0), fixed, Honoured,
+    "stratalog.tier.cache.disk.bytes" Long = Some("10737418240"), Valid::AtLeast(0), fixed, Pending("a cache on disk"),
         "Disk for chunks read from the tier; 0 keeps none.";
     "stratalog.tier.cache.memory.bytes" Long = Some("268435456"), Valid::AtLeast(0), fixed, Honoured,
         "Memory for decompressed chunks read from the tier.";
-    "stratalog.tier.chunk.bytes" Int = Some("524288"), Valid::Between(16_384, 16_777_216), fixed, Honoured,
-        "Log bytes that are compressed and read as one chunk.";
+    "stratalog.tier.chunk.bytes" Int = Some("524288"), Valid::Between(16_384, 16_777_216), fixed, Pending("chunks of a size of choice"),
+        "Log bytes that are compressed and read as one chunk; 512 KiB, and more in large segments.";
     "stratalog.tier.compression.level" Int = Some("3"), Valid::Between(-7, 19), fixed, Honoured,
         "zstd level of tiered chunks.";
     "stratalog.tier.default.enable" Boolean = Some("false"), Valid::Any, fixed, Honoured,
@@ -33,7 +33,7 @@ pub const KEYS: &[Key] = keys! {
     "stratalog.tier.delete.grace.ms" Long = Some("60000"), Valid::AtLeast(0), fixed, Honoured,
         "Time between an object's leaving the manifest and its deletion.";
     "stratalog.tier.memory.bytes" Long = Some("134217728"), Valid::AtLeast(8_388_608), fixed, Honoured,
-        "Memory that uploads may take together.";
+        "Memory for chunks under way from the tier, and as much again for chunks loaded ahead.";
     "stratalog.tier.read.ahead.bytes" Long = Some("67108864"), Valid::AtLeast(0), fixed, Honoured,
         "Bytes that a sequential reader of the tier is kept ahead.";
     "stratalog.tier.request.timeout.ms" Long = Some("30000"), Valid::AtLeast(100), fixed, Honoured,
@@ -52,7 +52,7 @@ pub const KEYS: &[Key] = keys! {
         "Region of the bucket; unset takes AWS_REGION, else us-east-1.";
     "stratalog.tier.s3.secret.access.key" Password = None, Valid::Any, fixed, Honoured,
         "Secret of the access key.";
-    "stratalog.tier.s3.session.token" Password = None, Valid::Any, fixed, Honoured,
+    "stratalog.tier.s3.session.token" Password = None, Valid::Any, fixed, Refused("it is not sent yet; give temporary credentials by the AWS_* variables instead"),
         "Session token of temporary credentials.";
     "stratalog.tier.s3.storage.class" String = None, Valid::Any, fixed, Honoured,
         "Storage class of segment objects; unset takes the bucket's.";

@@ -1,24 +1,24 @@
 //! Keys of a topic.
 
-use crate::config::key::Stance::{Honoured, Pending};
+use crate::config::key::Stance::{Honoured, NoEffect, Pending};
 use crate::config::key::{Key, Valid};
 
 pub const KEYS: &[Key] = keys! {
     "cleanup.policy" List = Some("delete"), Valid::ListOf(&["compact", "delete"]), dynamic, Honoured,
-        "What ends old data: `delete` by retention, `compact` by key, or both.";
-    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Honoured,
+        "What ends old data: `delete` by retention; `compact` keeps everything, as nothing compacts yet.";
+    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Pending("compression by the broker"),
         "Level used when the broker itself compresses with gzip.";
-    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Honoured,
+    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Pending("compression by the broker"),
         "Level used when the broker itself compresses with lz4.";
     "compression.type" String = Some("producer"),
-        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Honoured,
-        "Final codec of the topic's batches; `producer` keeps what the producer sent.";
-    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Honoured,
+        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Pending("compression by the broker"),
+        "Final codec of the topic's batches; only `producer` is done yet: batches stay as the producer sent them.";
+    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Pending("compression by the broker"),
         "Level used when the broker itself compresses with zstd.";
     "delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
         "How long a tombstone stays readable in a compacted topic.";
-    "file.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, Honoured,
-        "Time between a segment's leaving the log and its file's leaving the disk.";
+    "file.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, NoEffect,
+        "Time between a segment's leaving the log and its file's leaving the disk; here the file goes at once, and reads under way keep it.";
     "flush.messages" Long = Some("1"), Valid::AtLeast(1), dynamic, Honoured,
         "Records after which the log is synced; at 1 every acknowledgement waits for its sync.";
     "flush.ms" Long = Some("9223372036854775807"), Valid::AtLeast(0), dynamic, Honoured,
@@ -50,8 +50,8 @@ pub const KEYS: &[Key] = keys! {
         "Age below which the cleaner leaves a record alone.";
     "min.insync.replicas" Int = Some("1"), Valid::AtLeast(1), dynamic, Honoured,
         "In-sync replicas without which acks=all is refused.";
-    "preallocate" Boolean = Some("false"), Valid::Any, dynamic, Honoured,
-        "Whether a new segment's file is allocated at full size.";
+    "preallocate" Boolean = Some("false"), Valid::Any, dynamic, NoEffect,
+        "Whether a new segment's file is allocated at full size; here it grows as it is written.";
     "remote.log.copy.disable" Boolean = Some("false"), Valid::Any, dynamic, Honoured,
         "Stops uploads of a tiered topic; what is tiered stays readable.";
     "remote.log.delete.on.disable" Boolean = Some("false"), Valid::Any, dynamic, Honoured,

@@ -171,3 +171,26 @@ fn plain_text_beyond_the_machine_and_lost_syncs_warn() {
     assert!(told.iter().any(|text| text.contains("serves plain text beyond this machine")));
     assert!(told.iter().any(|text| text.contains("may be lost")));
 }
+
+#[test]
+fn what_has_no_effect_yet_is_told_and_what_would_mislead_is_refused() {
+    let loaded = load_file(
+        "compression.type=zstd\nqueued.max.requests=10\nlog.preallocate=true\nlog.cleanup.policy=compact\n\
+         socket.send.buffer.bytes=4096",
+    )
+    .expect("valid");
+    let told = notices(&loaded);
+    let tells = |parts: [&str; 2]| told.iter().any(|text| parts.iter().all(|part| text.contains(part)));
+    assert!(tells(["compression.type", "no effect yet"]), "{told:?}");
+    assert!(tells(["queued.max.requests", "no effect yet"]), "{told:?}");
+    assert!(tells(["log.preallocate", "no effect here"]), "{told:?}");
+    assert!(tells(["log.cleanup.policy", "keeps everything"]), "{told:?}");
+    assert_eq!(loaded.config.network.socket_send_buffer_bytes, Some(4096));
+    assert_eq!(loaded.config.network.socket_receive_buffer_bytes, None);
+    refuses("stratalog.tier.s3.session.token=t", &["stratalog.tier.s3.session.token", "AWS_"]);
+    refuses(
+        "stratalog.tier.url=s3://bucket\nstratalog.tier.s3.endpoint=http://127.0.0.1:9000\n\
+         stratalog.tier.s3.allow.http=false",
+        &["stratalog.tier.s3.allow.http", "https://"],
+    );
+}

@@ -179,3 +179,15 @@ fn describe_a_topic() {
     assert!(find("remote.storage.enable").is_default());
     assert_eq!(find("flush.messages").value.as_deref(), Some("1"));
 }
+
+#[test]
+fn a_topic_is_told_what_changes_nothing() {
+    let told = crate::config::without_effect(&overrides(&[
+        ("cleanup.policy", "compact"),
+        ("compression.type", "gzip"),
+        ("preallocate", "true"),
+        ("retention.ms", "1000"),
+    ]));
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(crate::config::without_effect(&overrides(&[("compression.type", "producer")])).is_empty());
+}

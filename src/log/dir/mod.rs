@@ -14,6 +14,7 @@ mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use stratalog_types::{Offset, TopicId, TopicPartition};
@@ -28,8 +29,10 @@ use super::names;
 use super::segment::FileCache;
 use super::sync::{Health, OfflineHook, Syncer};
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::platform::disk::Disk;
 use crate::platform::lock;
+use crate::platform::volume::space;
 
 /// How to open a data directory.
 #[derive(Clone)]
@@ -46,6 +49,9 @@ pub struct LogDirOptions {
     pub sync_threads_max: usize,
     /// Files of closed segments that may stay open.
     pub open_files_max: usize,
+    /// Free bytes of the volume below which appends are refused; looked at each second by the directory's own thread.
+    pub reserve_bytes: u64,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for LogDirOptions {
@@ -59,6 +65,8 @@ impl Default for LogDirOptions {
             sync_threads_min: 4,
             sync_threads_max: 16,
             open_files_max: 1000,
+            reserve_bytes: 0,
+            metrics: Arc::default(),
         }
     }
 }
@@ -87,6 +95,9 @@ pub struct LogDir {
     log_starts: Mutex<OffsetsByPartition>,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
+    pub(super) metrics: Arc<Metrics>,
+    reserve_bytes: u64,
+    below_reserve: AtomicBool,
     _lock: DirectoryLock,
 }
 
@@ -108,7 +119,9 @@ impl LogDir {
         }
         removal::finish(&disk, &path)?;
         let health = Arc::new(Health::default());
-        let syncer = Syncer::new(disk.clone(), Arc::clone(&health), options.sync_threads_min, options.sync_threads_max);
+        let metrics = options.metrics;
+        let (threads_min, threads_max) = (options.sync_threads_min, options.sync_threads_max);
+        let syncer = Syncer::new(disk.clone(), Arc::clone(&health), Arc::clone(&metrics), threads_min, threads_max);
         let dir = Arc::new(LogDir {
             path,
             meta,
@@ -122,8 +135,12 @@ impl LogDir {
             log_starts: Mutex::new(log_starts),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
+            metrics,
+            reserve_bytes: options.reserve_bytes,
+            below_reserve: AtomicBool::new(false),
             _lock: lock,
         });
+        dir.look_at_space();
         if options.sync_threads_max > 0 {
             dir.upkeep.start(Arc::downgrade(&dir)).map_err(Error::io("start the upkeep thread of", &dir.path))?;
         }
@@ -212,6 +229,29 @@ impl LogDir {
             points.insert(log.topic_partition().clone(), log.flushed().get());
         }
         checkpoint::write_offsets(&self.disk, &self.path.join(names::RECOVERY_POINTS), &points)
+    }
+
+    /// Whether the volume has less room than is kept free.
+    pub(super) fn is_below_reserve(&self) -> bool {
+        self.below_reserve.load(Ordering::Relaxed)
+    }
+
+    /// A volume that does not tell its room is taken to have some: a write that fails says so itself.
+    fn look_at_space(&self) {
+        if self.reserve_bytes == 0 {
+            return;
+        }
+        let below = space(&self.path).is_ok_and(|space| space.usable_bytes < self.reserve_bytes);
+        if below != self.below_reserve.swap(below, Ordering::Relaxed) {
+            if below {
+                tracing::error!(
+                    path = %self.path.display(), reserve_bytes = self.reserve_bytes,
+                    "the disk has less room than stratalog.log.dir.reserve.bytes: produce is refused until it has more"
+                );
+            } else {
+                tracing::info!(path = %self.path.display(), "the disk has room again: produce is accepted");
+            }
+        }
     }
 
     /// Starts syncs that `flush.ms` asks for.

@@ -1,4 +1,4 @@
-//! The directory's own thread: recovery points, and `flush.ms`.
+//! The directory's own thread: recovery points, `flush.ms`, and the room that is kept free.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -67,6 +67,7 @@ fn run(stop: &Stop, dir: &Weak<LogDir>) {
         }
         let Some(dir) = dir.upgrade() else { return };
         dir.flush_overdue();
+        dir.look_at_space();
         ticks += 1;
         let synced_bytes = dir.syncer.synced_bytes();
         let new_bytes = synced_bytes - checkpointed_bytes;

@@ -3,10 +3,12 @@
 //! A partition that fails is tried again at the next round; the others go on. Every round is bounded by the store's own
 //! deadlines. Owns no state that matters: all of it is in the log and the manifest.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use futures::stream::{self, StreamExt};
 use stratalog_tiering::gc::topic::PurgeProgress;
 use stratalog_tiering::manifest::RetentionPolicy;
 use stratalog_types::TopicId;
@@ -43,6 +45,8 @@ pub struct Service {
     pub handle: ServiceHandle,
     /// Between two rounds of uploads.
     pub interval: Duration,
+    /// Partitions whose retention runs side by side.
+    pub expire_concurrency: usize,
     /// Between two rounds of retention.
     pub retention_interval: Duration,
 }
@@ -90,6 +94,31 @@ impl Service {
             });
             waiting = join_all(uploads).await.into_iter().flatten().collect();
         }
+        self.measure(tier);
+    }
+
+    /// What the tier holds, and how far behind it is.
+    fn measure(&self, tier: &Tier) {
+        let mut stored: HashMap<Arc<str>, u64> = HashMap::new();
+        let mut oldest_ms: Option<i64> = None;
+        for partition in self.partitions.all() {
+            let Some(tiered) = partition.tiered() else { continue };
+            let view = tiered.view();
+            *stored.entry(partition.topic_partition().topic.clone()).or_default() += view.totals().object_bytes;
+            let config = partition.config();
+            if config.remote_storage_enable && !config.remote_log_copy_disable {
+                let closed = partition.log().closed_segments();
+                let waiting = closed.iter().find(|segment| segment.end_offset > view.next_offset());
+                oldest_ms = oldest_ms.into_iter().chain(waiting.map(|segment| segment.last_modified_ms)).min();
+            }
+        }
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        for (topic, bytes) in stored {
+            self.metrics.tier_bytes.get_or_create(&TopicLabel { topic: topic.to_string() }).set(gauge(bytes));
+        }
+        let age_ms = oldest_ms.map_or(0, |oldest| self.clock.now_ms().saturating_sub(oldest).max(0));
+        self.metrics.tier_untiered_age.set(age_ms as f64 / 1000.0);
+        self.metrics.tier_cache_bytes.set(gauge(tier.replay.cached_bytes()));
     }
 
     /// Whether something was uploaded: there may be more.
@@ -124,11 +153,13 @@ impl Service {
     }
 
     async fn retention_round(&self) {
-        for partition in self.partitions.all() {
+        let partitions = stream::iter(self.partitions.all());
+        let retained = partitions.for_each_concurrent(self.expire_concurrency.max(1), |partition| async move {
             if let Err(error) = self.retain(&partition).await {
                 tracing::warn!(partition = %partition.topic_partition(), "retention failed and is tried again: {}", chain(&error));
             }
-        }
+        });
+        retained.await;
         for (topic_id, deleting) in self.metadata.image().deleting.clone() {
             if let Err(error) = self.remove_deleted(topic_id, &deleting.0, deleting.1, deleting.2).await {
                 tracing::warn!(%topic_id, "deleted topic {} is not purged yet: {error}", deleting.0);

@@ -73,6 +73,8 @@ impl Tier {
         let replay = ReplayConfig {
             cache_bytes: config.cache_memory_bytes,
             ahead_bytes_per_reader: config.read_ahead_bytes,
+            loading_bytes_max: config.memory_bytes,
+            ahead_bytes_max: config.memory_bytes,
             gets_max: config.fetch_concurrency,
             ..ReplayConfig::default()
         };

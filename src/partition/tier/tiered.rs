@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::shared::Tier;
 use super::source;
+use crate::config::TierConfig;
 use crate::log::{self, Log};
 
 /// Between two sweeps of a partition.
@@ -63,6 +64,15 @@ pub enum TierError {
 }
 
 impl TierError {
+    /// Whether stored bytes failed their check.
+    pub fn is_corruption(&self) -> bool {
+        matches!(
+            self,
+            TierError::Scrub(_)
+                | TierError::Replay(ReplayError::CorruptChunk { .. } | ReplayError::CorruptFooter { .. })
+        )
+    }
+
     /// Whether the same call may succeed later by itself.
     pub fn is_retriable(&self) -> bool {
         match self {
@@ -148,6 +158,11 @@ impl Tiered {
 
     pub fn partition(&self) -> TierPartition {
         self.of
+    }
+
+    /// What all partitions of the tier go by.
+    pub fn config(&self) -> &TierConfig {
+        &self.tier.config
     }
 
     pub fn view(&self) -> Arc<ManifestView> {

@@ -1,6 +1,6 @@
 //! One path at a time: append, read, roll, close, reopen, refuse.
 
-use stratalog::log::{AppendError, Error, Log, LogConfig, LogDir, ReadError};
+use stratalog::log::{AppendError, Error, Log, LogConfig, LogDir, LogDirOptions, ReadError};
 use stratalog_types::Offset;
 
 use super::harness::*;
@@ -134,4 +134,14 @@ fn reads_outside_of_the_log_name_its_bounds() {
     log.set_log_start_offset(Offset(1)).unwrap();
     assert!(matches!(log.read(Offset(0), 100, Offset(9), true), Err(ReadError::OutOfRange { .. })));
     assert_eq!(log.read(Offset(1), 1000, Offset(9), true).unwrap().base_offset, Offset(0));
+}
+
+#[test]
+fn appends_are_refused_while_the_disk_has_less_room_than_is_kept_free() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = LogDirOptions { reserve_bytes: u64::MAX, ..manual_options() };
+    let dir = LogDir::open(directory.path(), options).expect("a log directory");
+    let log = open_log(&dir, &LogConfig::default());
+    let refused = append(&log, &batch(&[1, 2], NOW_MS, 0));
+    assert!(matches!(refused, Err(AppendError::StorageFull)), "{refused:?}");
 }
