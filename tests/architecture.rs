@@ -88,3 +88,31 @@ fn the_rule_can_fail() {
     assert_eq!(sideways.len(), 1);
     assert!(violations([("api", "use crate::log::Log;\n// crate::cli")].into_iter(), &floors).is_empty());
 }
+
+/// The fields of the `metrics!` table that no code reaches as `metrics.field`.
+fn idle_metrics(declarations: &str, code: &str) -> Vec<String> {
+    let table = declarations.split("\nmetrics! {").nth(1).and_then(|rest| rest.split("\n}\n").next()).unwrap();
+    let fields = table.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+    let fields = fields.filter_map(|line| line.trim().split_once(": ").map(|(field, _)| field));
+    let packed: String = code.split_whitespace().collect();
+    let reached = |field: &str| {
+        packed.match_indices(&format!("metrics.{field}")).any(|(at, found)| {
+            let after = packed[at + found.len()..].chars().next();
+            after.is_some_and(|c| !c.is_ascii_alphanumeric() && c != '_')
+        })
+    };
+    fields.filter(|field| !reached(field)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_is_updated() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let product = paths.iter().filter(|path| !path.ends_with("tests.rs"));
+    let code: String = product.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let declarations = fs::read_to_string(root.join("metrics/mod.rs")).unwrap();
+    assert_eq!(idle_metrics(&declarations, &code), Vec::<String>::new(), "nothing updates these metrics");
+    let planted = declarations.replacen("\nmetrics! {", "\nmetrics! {\n    idle: Gauge = x, \"idle\", \"Idle\";", 1);
+    assert_eq!(idle_metrics(&planted, &code), ["idle"]);
+}

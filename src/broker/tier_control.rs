@@ -15,8 +15,9 @@ use crate::admin::{
 };
 use crate::api::Node;
 use crate::metadata::Topic;
+use crate::metrics::Metrics;
 use crate::partition::Partition;
-use crate::partition::tier::{ServiceHandle, TierError, Tiered, chain};
+use crate::partition::tier::{ServiceHandle, TierError, Tiered, chain, count_upload};
 
 /// How long a flush that waits goes on trying against a store that is away.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(600);
@@ -90,7 +91,7 @@ async fn flush(node: &Node, service: &ServiceHandle, topic: &str, wait: bool) ->
             log_end_offset: end.0,
         };
         if wait {
-            upload_to(partition, end, &mut report).await?;
+            upload_to(&node.metrics, partition, end, &mut report).await?;
         }
         report.tiered_end_offset = tiered.view().next_offset().0;
         Ok(report)
@@ -104,13 +105,19 @@ async fn flush(node: &Node, service: &ServiceHandle, topic: &str, wait: bool) ->
 }
 
 /// Uploads until everything below `end` is tiered. A store that is away is tried again until the wait is over.
-async fn upload_to(partition: &Partition, end: Offset, report: &mut FlushedPartition) -> Result<(), AdminError> {
+async fn upload_to(
+    metrics: &Metrics,
+    partition: &Partition,
+    end: Offset,
+    report: &mut FlushedPartition,
+) -> Result<(), AdminError> {
     let deadline = Instant::now() + FLUSH_WAIT_MAX;
     partition.log().flush();
     partition.high_watermark().wait_for(end).await.map_err(unavailable)?;
     while partition.tiered().is_some_and(|tiered| tiered.view().next_offset() < end) {
         match partition.upload_next().await {
             Ok(Some(uploaded)) => {
+                count_upload(metrics, partition, &uploaded);
                 report.segments_uploaded += 1;
                 report.raw_bytes += uploaded.entry.raw_bytes;
                 report.stored_bytes += uploaded.entry.object_bytes;

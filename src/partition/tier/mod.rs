@@ -10,6 +10,6 @@ mod shared;
 mod source;
 mod tiered;
 
-pub use service::{Service, ServiceHandle, chain};
+pub use service::{Service, ServiceHandle, chain, count_upload};
 pub use shared::{OpenError, OwnerRecord, Tier};
 pub use tiered::{TierError, Tiered, UploadedSegment};

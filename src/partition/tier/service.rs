@@ -128,7 +128,7 @@ impl Service {
         }
         match partition.upload_next().await {
             Ok(Some(uploaded)) => {
-                self.count(partition, &uploaded);
+                count_upload(&self.metrics, partition, &uploaded);
                 true
             }
             Ok(None) => false,
@@ -138,18 +138,6 @@ impl Service {
                 false
             }
         }
-    }
-
-    fn count(&self, partition: &Partition, uploaded: &UploadedSegment) {
-        let label = TopicLabel { topic: partition.topic_partition().topic.to_string() };
-        let entry = &uploaded.entry;
-        self.metrics.tier_segments_uploaded.get_or_create(&label).inc();
-        self.metrics.tier_raw_bytes_uploaded.get_or_create(&label).inc_by(entry.raw_bytes);
-        self.metrics.tier_stored_bytes_uploaded.get_or_create(&label).inc_by(entry.object_bytes);
-        tracing::debug!(
-            partition = %partition.topic_partition(), base_offset = %entry.base_offset, end_offset = %entry.end_offset,
-            raw_bytes = entry.raw_bytes, object_bytes = entry.object_bytes, "segment tiered"
-        );
     }
 
     async fn retention_round(&self) {
@@ -225,6 +213,19 @@ impl Service {
         tokio::task::spawn_blocking(move || metadata.finish_deletion(topic_id)).await??;
         Ok(())
     }
+}
+
+/// Counts a segment that was moved up.
+pub fn count_upload(metrics: &Metrics, partition: &Partition, uploaded: &UploadedSegment) {
+    let label = TopicLabel { topic: partition.topic_partition().topic.to_string() };
+    let entry = &uploaded.entry;
+    metrics.tier_segments_uploaded.get_or_create(&label).inc();
+    metrics.tier_raw_bytes_uploaded.get_or_create(&label).inc_by(entry.raw_bytes);
+    metrics.tier_stored_bytes_uploaded.get_or_create(&label).inc_by(entry.object_bytes);
+    tracing::debug!(
+        partition = %partition.topic_partition(), base_offset = %entry.base_offset, end_offset = %entry.end_offset,
+        raw_bytes = entry.raw_bytes, object_bytes = entry.object_bytes, "segment tiered"
+    );
 }
 
 fn reason(error: &TierError) -> &'static str {
