@@ -40,3 +40,6 @@ pub use sync::OfflineHook;
 pub use times::TimestampedOffset;
 pub use transactions::AbortedTransaction;
 pub use upload::{BatchRun, SegmentReader};
+
+#[cfg(test)]
+mod tests;
