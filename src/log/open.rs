@@ -1,7 +1,8 @@
 //! Creating and opening a log.
 //!
-//! Order of effects of a creation: directory, `partition.metadata`, the first segment, then both directories are
-//! synced. A crash in between leaves a directory without a `.log` file, which the next creation or opening completes.
+//! Order of effects of a creation: what a predecessor of the same name left in the checkpoints goes, then directory,
+//! `partition.metadata`, the first segment, then both directories are synced. A crash in between leaves a directory
+//! without a `.log` file, which the next creation or opening completes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ impl Log {
         } else if has_segments(&path)? {
             return Err(Error::AlreadyExists { path });
         }
+        dir.forget_checkpoints(&topic_partition)?;
         checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
         Log::load(dir, topic_partition, topic_id, config, path)
     }

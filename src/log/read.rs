@@ -3,6 +3,7 @@
 //! No record bytes pass through here. The range lies in one segment; it starts at the batch that contains the offset
 //! asked for, and ends at a batch's end.
 
+use std::io::ErrorKind::NotFound;
 use std::sync::Arc;
 
 use stratalog_protocol::part::FileRange;
@@ -53,8 +54,14 @@ impl Log {
         let mut at = from;
         while at < until {
             let Some(segment) = self.segment_at(at) else { break };
-            if let Some(slice) = slice(&segment, at, max_bytes, until, minimum_one)? {
-                return Ok(slice);
+            match slice(&segment, at, max_bytes, until, minimum_one) {
+                Ok(Some(slice)) => return Ok(slice),
+                Ok(None) => {}
+                // Evicted between the look and the opening: look again.
+                Err(ReadError::Io { source, .. }) if source.kind() == NotFound && !self.has(&segment) => {
+                    return self.read(from, max_bytes, until, minimum_one);
+                }
+                Err(e) => return Err(e),
             }
             // Nothing from `at` on in this segment: a hole that compaction left. The next segment goes on.
             match self.segment_after(segment.base_offset) {
@@ -70,6 +77,10 @@ impl Log {
         let (_, active) = segments.last_key_value().ok_or(ReadError::Closed)?;
         let file = active.file().map_err(|e| active.read_error(ScanError::Io(e)))?;
         Ok(LogSlice::empty(at, &file))
+    }
+
+    fn has(&self, segment: &Arc<Segment>) -> bool {
+        read_lock(&self.segments).get(&segment.base_offset).is_some_and(|known| Arc::ptr_eq(known, segment))
     }
 
     pub(super) fn segment_at(&self, offset: Offset) -> Option<Arc<Segment>> {

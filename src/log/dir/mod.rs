@@ -213,8 +213,9 @@ impl LogDir {
 
     /// Removes the directory of a partition that is not open.
     pub fn remove_partition(&self, partition: &PartitionDir) -> Result<(), Error> {
-        self.forget(&partition.topic_partition);
-        removal::remove(&self.disk, &self.path, &partition.path)
+        lock(&self.open).remove(&partition.topic_partition);
+        removal::remove(&self.disk, &self.path, &partition.path)?;
+        self.forget_checkpoints(&partition.topic_partition)
     }
 
     /// Syncs what is queued on the calling thread; for a directory without sync threads.
@@ -302,17 +303,24 @@ impl LogDir {
         self.write_log_start(partition, offset)
     }
 
-    /// Forgets the checkpoints of a deleted partition.
-    pub(super) fn forget(&self, partition: &TopicPartition) {
-        lock(&self.open).remove(partition);
-        lock(&self.recovery_points).remove(partition);
-        lock(&self.log_starts).remove(partition);
+    /// Removes what the checkpoints say of a partition; durable when this returns. A new log of the same name must not
+    /// find its predecessor's entries: a log start would hide its records. So a creation asks for this too, in case the
+    /// deletion was cut short.
+    pub(super) fn forget_checkpoints(&self, partition: &TopicPartition) -> Result<(), Error> {
+        for (name, map) in [(names::RECOVERY_POINTS, &self.recovery_points), (names::LOG_STARTS, &self.log_starts)] {
+            let mut offsets = lock(map);
+            if offsets.remove(partition).is_some() {
+                checkpoint::write_offsets(&self.disk, &self.path.join(name), &offsets)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the directory of a log that was open.
     pub(super) fn remove_log(&self, log: &Log) -> Result<(), Error> {
-        self.forget(log.topic_partition());
-        removal::remove(&self.disk, &self.path, log.path())
+        lock(&self.open).remove(log.topic_partition());
+        removal::remove(&self.disk, &self.path, log.path())?;
+        self.forget_checkpoints(log.topic_partition())
     }
 
     pub(super) fn register(&self, log: &Arc<Log>) {

@@ -87,6 +87,56 @@ fn bad_bytes_below_the_recovery_point_are_an_error_and_stay() {
 }
 
 #[test]
+fn a_new_log_finds_nothing_of_a_deleted_one_of_the_same_name() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let dir = open_dir(directory.path());
+        let log = open_log(&dir, &LogConfig::default());
+        for value in 0..10 {
+            append(&log, &idempotent(&[value], (1, 0, value as i32))).unwrap();
+        }
+        dir.sync_queued();
+        log.set_log_start_offset(Offset(9)).unwrap();
+        dir.checkpoint_recovery_points().unwrap();
+        log.delete().unwrap();
+        assert!(matches!(append(&log, &batch(&[1], NOW_MS, 0)), Err(AppendError::Offline(_))));
+        assert!(!dir.contains(&partition()));
+        let log = open_log(&dir, &LogConfig::default());
+        append(&log, &batch(&[77], NOW_MS, 0)).unwrap();
+        dir.sync_queued();
+        assert!(dir.offline().is_none());
+    }
+    // No clean stop: what is known is what the files say.
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &LogConfig::default());
+    assert_eq!(log.log_start_offset(), Offset(0));
+    assert_eq!(read_all(&log, Offset(0), 1000), [(0, 77)]);
+    assert!(log.active_producers().is_empty());
+    let names = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert!(names.filter(|name| name.ends_with("-delete")).count() == 0);
+}
+
+#[test]
+fn an_eviction_leaves_the_log_start_and_reads_that_hold_a_range() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &small_segments());
+    for value in 0..100 {
+        append(&log, &batch(&[value], NOW_MS, 200)).unwrap();
+    }
+    let held = log.read(Offset(0), 1000, Offset(100), true).unwrap();
+    let before = log.closed_segments();
+    let freed = log.delete_local_below(Offset(50)).unwrap();
+    assert!(freed > 0 && log.size_bytes() < 100 * 300);
+    let local = log.local_log_start_offset();
+    assert!(local.0 > 0 && local.0 <= 50 && before.iter().any(|segment| segment.base_offset == local));
+    assert_eq!(log.log_start_offset(), Offset(0));
+    assert!(matches!(log.read(Offset(0), 100, Offset(100), true), Err(ReadError::BelowLocalStart { .. })));
+    assert_eq!(read_all(&log, local, 5000).len() as i64, 100 - local.0);
+    assert_eq!(range_bytes(&held.range).len(), held.range.length as usize);
+}
+
+#[test]
 fn a_retry_is_recognised_also_after_a_restart_without_a_clean_stop() {
     let directory = tempfile::tempdir().unwrap();
     {
