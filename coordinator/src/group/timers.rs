@@ -86,7 +86,7 @@ impl<K: Ord + Hash + Clone> Deadlines<K> {
             if *queued > now_ms {
                 return None;
             }
-            let Some(Reverse((queued, key))) = self.heap.pop() else { return None };
+            let Reverse((queued, key)) = self.heap.pop()?;
             match self.entries.get_mut(&key) {
                 // A later push or a removal made this one void.
                 Some(entry) if entry.queued != queued => {}

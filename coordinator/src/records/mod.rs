@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Owns encoding, decoding and which version is written. A type that is not read here (share and streams groups, and
-//! whatever comes later) decodes to [`Decoded::Unknown`] and is passed over: it is somebody else's, not an error.
+//! whatever comes later) is [`NotRead::UnknownType`] and is passed over: it is somebody else's, not an error.
 
 mod consumer;
 mod group_metadata;
@@ -79,12 +79,14 @@ pub enum Record {
     },
 }
 
-/// A record read back.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Decoded {
-    Record(Record),
-    /// The type of a key that this coordinator does not keep.
-    Unknown(i16),
+/// Why a record of the topic was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
+    /// Of a kind that this coordinator does not keep.
+    #[error("records of type {0} are not kept here")]
+    UnknownType(i16),
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
 }
 
 /// Types of keys.
@@ -170,11 +172,11 @@ impl Record {
     }
 
     /// Reads a record of the topic.
-    pub fn decode(key: Bytes, value: Option<Bytes>) -> Result<Decoded, DecodeError> {
+    pub fn decode(key: Bytes, value: Option<Bytes>) -> Result<Record, NotRead> {
         let mut decoder = Decoder::new(key);
         let kind = decoder.read_i16()?;
         let decoder = &mut decoder;
-        let record = match kind {
+        Ok(match kind {
             key::LEGACY_OFFSET_COMMIT | key::OFFSET_COMMIT => {
                 let key = OffsetKey::decode(decoder, 0)?;
                 let value = read_value(value)?;
@@ -210,9 +212,8 @@ impl Record {
                 let RegularExpressionKey { group, regular_expression } = RegularExpressionKey::decode(decoder, 0)?;
                 Record::ConsumerGroupRegularExpression { group, regular_expression, value: read_value(value)? }
             }
-            unknown => return Ok(Decoded::Unknown(unknown)),
-        };
-        Ok(Decoded::Record(record))
+            unknown => return Err(NotRead::UnknownType(unknown)),
+        })
     }
 }
 
