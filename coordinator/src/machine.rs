@@ -141,6 +141,9 @@ pub struct Step {
     pub jobs: Vec<AssignmentJob>,
     /// Groups whose records these are and that want to hear that the append failed: see `append_failed`.
     pub watching: Vec<Arc<str>>,
+    /// There are no records, but the replies show what earlier ones say: they wait until all that the shard has appended
+    /// is committed, as reads do.
+    pub after_appended: bool,
 }
 
 impl Step {
@@ -158,6 +161,7 @@ impl Step {
         self.replies.extend(next.replies);
         self.jobs.extend(next.jobs);
         self.watching.extend(next.watching);
+        self.after_appended |= next.after_appended;
     }
 }
 
