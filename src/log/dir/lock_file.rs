@@ -14,7 +14,16 @@ use crate::log::names;
 
 /// Held until dropped.
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLock {
+    /// Closing would do, but for a child that was forked and has not come to its `exec`: it has the descriptor too.
+    fn drop(&mut self) {
+        if let Err(e) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::debug!(error = %e, "the lock goes with the process");
+        }
+    }
 }
 
 impl DirectoryLock {
@@ -37,6 +46,22 @@ impl DirectoryLock {
         let named = format!("process {} ({holder})\n", std::process::id());
         file.set_len(0).map_err(Error::io("write", &path))?;
         file.write_all_at(named.as_bytes(), 0).map_err(Error::io("write", &path))?;
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DirectoryLock;
+
+    #[test]
+    fn a_dropped_lock_is_free_also_while_a_forked_child_has_its_descriptor() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = DirectoryLock::take(directory.path(), "test").unwrap();
+        let inherited = lock.file.try_clone().unwrap();
+        assert!(DirectoryLock::take(directory.path(), "test").is_err());
+        drop(lock);
+        DirectoryLock::take(directory.path(), "test").unwrap();
+        drop(inherited);
     }
 }
