@@ -53,6 +53,12 @@ pub struct Appender {
     pub closed: Option<&'static str>,
 }
 
+impl Appender {
+    pub fn check_not_closed(&self) -> Result<(), Error> {
+        if self.closed.is_some() { Err(Error::Closed) } else { Ok(()) }
+    }
+}
+
 impl Log {
     /// Appends one validated batch and assigns its offsets. `header` is the decoded header of `batch`.
     pub fn append(
@@ -260,9 +266,7 @@ impl Log {
         if let Some(reason) = self.offline_reason() {
             return Err(Error::Offline { path: self.dir.path().to_owned(), reason });
         }
-        if appender.closed.is_some() {
-            return Err(Error::Closed);
-        }
+        appender.check_not_closed()?;
         if appender.size_bytes > 0 {
             self.roll_locked(&mut appender)?;
         }
@@ -318,11 +322,13 @@ impl Log {
         appender.closed = Some("the partition was deleted");
         self.sync.flushed().close();
         self.log_end.close();
-        self.dir.remove_log(self)?;
-        for segment in crate::platform::read_lock(&self.segments).values() {
-            segment.forget_files();
+        let mut deleted = lock(&self.deleted);
+        *deleted = true;
+        let segments = std::mem::take(&mut *write_lock(&self.segments));
+        for segment in segments.values() {
+            segment.retire();
         }
-        Ok(())
+        self.dir.remove_log(self)
     }
 
     /// The clean stop of one log: everything synced, indexes and producer snapshot too.

@@ -33,14 +33,22 @@ impl Log {
         topic_id: TopicId,
         config: LogConfig,
     ) -> Result<Arc<Log>, Error> {
-        check_online(dir)?;
-        let path = dir.path().join(topic_partition.to_string());
-        if !path.try_exists().map_err(Error::io("look for", &path))? {
-            dir.disk.create_directory(&path).map_err(Error::io("create directory", &path))?;
-        } else if has_segments(&path)? {
-            return Err(Error::AlreadyExists { path });
-        }
+        let path = make_directory(dir, &topic_partition)?;
         dir.forget_checkpoints(&topic_partition)?;
+        checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
+        Log::load(dir, topic_partition, topic_id, config, path)
+    }
+
+    /// Creates the log of a partition whose directory was lost: it is empty, and its log start, which consumers have
+    /// seen, does not go back.
+    pub fn create_again(
+        dir: &Arc<LogDir>,
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Log>, Error> {
+        let path = make_directory(dir, &topic_partition)?;
+        dir.lower_recovery_point(&topic_partition, Offset::ZERO)?;
         checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
         Log::load(dir, topic_partition, topic_id, config, path)
     }
@@ -88,6 +96,7 @@ impl Log {
             log_end: Watermark::new(log_end_offset),
             all_stable: AtomicBool::new(appender.producers.all_stable()),
             append: Mutex::new(appender),
+            deleted: Mutex::new(false),
             unclean,
             cut_bytes,
         });
@@ -142,6 +151,18 @@ fn first_segment(
     let segment = Arc::new(segment);
     segments.insert(base_offset.0, Arc::clone(&segment));
     Ok((segment, file))
+}
+
+/// The directory of a log to be created: made now, or by a creation that was cut short.
+fn make_directory(dir: &LogDir, topic_partition: &TopicPartition) -> Result<PathBuf, Error> {
+    check_online(dir)?;
+    let path = dir.path().join(topic_partition.to_string());
+    if !path.try_exists().map_err(Error::io("look for", &path))? {
+        dir.disk.create_directory(&path).map_err(Error::io("create directory", &path))?;
+    } else if has_segments(&path)? {
+        return Err(Error::AlreadyExists { path });
+    }
+    Ok(path)
 }
 
 fn check_online(dir: &LogDir) -> Result<(), Error> {

@@ -1,7 +1,10 @@
 //! One partition's log: what it consists of, and the questions it answers without touching a file.
 //!
-//! Locks, in the order in which they may be taken: `append`, `segments`, `epochs`, a segment's tail. Readers never take
-//! `append`.
+//! Locks, in the order in which they may be taken: `append`, `deleted`, `segments`, `epochs`, a segment's tail. Readers
+//! never take `append` or `deleted`.
+//!
+//! Files are addressed by the directory's name, which another log of the same topic name may take over as soon as this
+//! one is deleted. So whatever writes or unlinks by name holds `append` or `deleted`, and asks first.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,8 @@ pub struct Log {
     pub(super) config: RwLock<Arc<LogConfig>>,
     pub(super) segments: RwLock<BTreeMap<i64, Arc<Segment>>>,
     pub(super) append: Mutex<Appender>,
+    /// Held while files are written or unlinked by name without `append`. True once the directory is gone.
+    pub(super) deleted: Mutex<bool>,
     pub(super) epochs: RwLock<LeaderEpochs>,
     pub(super) log_start: AtomicI64,
     pub(super) log_end: Watermark,
@@ -123,7 +128,8 @@ impl Log {
 
     /// A new leadership begins at the log end. Durable when this returns.
     pub fn start_leader_epoch(&self, epoch: LeaderEpoch) -> Result<Offset, Error> {
-        let _append = lock(&self.append);
+        let appender = lock(&self.append);
+        appender.check_not_closed()?;
         let start = self.log_end_offset();
         self.assign_epoch(epoch, start)?;
         Ok(start)
@@ -191,13 +197,30 @@ impl Log {
 
     /// Moves the log start forward. Durable when this returns; visible only then. A start behind is ignored.
     pub fn set_log_start_offset(&self, offset: Offset) -> Result<(), Error> {
-        let _append = lock(&self.append);
-        if offset <= self.log_start_offset() {
-            return Ok(());
-        }
+        let appender = lock(&self.append);
+        appender.check_not_closed()?;
         let log_end_offset = self.log_end_offset();
         if offset > log_end_offset {
             return Err(Error::StartPastEnd { offset, log_end_offset });
+        }
+        self.advance_log_start(offset)
+    }
+
+    /// As [`Log::set_log_start_offset`], on behalf of the tier, whose history may go on where this log ends too early (its
+    /// directory was lost): then the start is only written down, for the log to restart behind it.
+    pub fn checkpoint_log_start(&self, offset: Offset) -> Result<(), Error> {
+        let appender = lock(&self.append);
+        appender.check_not_closed()?;
+        if offset > self.log_end_offset() {
+            return self.dir.write_log_start(&self.topic_partition, offset);
+        }
+        self.advance_log_start(offset)
+    }
+
+    /// The caller holds the append lock.
+    fn advance_log_start(&self, offset: Offset) -> Result<(), Error> {
+        if offset <= self.log_start_offset() {
+            return Ok(());
         }
         self.dir.write_log_start(&self.topic_partition, offset)?;
         self.log_start.store(offset.0, Ordering::SeqCst);
@@ -208,6 +231,12 @@ impl Log {
             *epochs = changed;
         }
         Ok(())
+    }
+
+    /// Runs `write`, which changes files in the log's directory by name, unless the log was deleted.
+    pub fn in_directory<T>(&self, write: impl FnOnce() -> T) -> Result<T, Error> {
+        let deleted = lock(&self.deleted);
+        if *deleted { Err(Error::Closed) } else { Ok(write()) }
     }
 
     /// Asks for a sync of all that was appended; `flushed` says when it happened.

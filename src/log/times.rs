@@ -72,25 +72,13 @@ fn first_from(
     start: Offset,
 ) -> Result<Option<TimestampedOffset>, ReadError> {
     while let Some((at, file)) = first_batch_from(segment, offset, timestamp)? {
-        if let Some(record) = in_batch(segment, &file, &at, |batch| first_record(batch, timestamp, start))? {
+        if let Some(record) = in_batch(segment, &file, &at, |batch| {
+            first_record_at_or_after(batch, timestamp, start.0, BATCH_OUTPUT_BYTES_MAX)
+        })? {
             return Ok(Some(timestamped(&at, record)));
         }
         // Only its records below the log start are that late: the next batch may have one.
         offset = at.header.next_offset();
-    }
-    Ok(None)
-}
-
-/// The first record that is late enough; in the batch that holds the log start, not before it.
-fn first_record(batch: &Batch<'_>, timestamp: i64, start: Offset) -> Result<Option<RecordTime>, RecordsError> {
-    if batch.header.base_offset >= start.0 {
-        return first_record_at_or_after(batch, timestamp, BATCH_OUTPUT_BYTES_MAX);
-    }
-    for record in &batch.records(BATCH_OUTPUT_BYTES_MAX)? {
-        let record = record?;
-        if record.timestamp >= timestamp && record.offset >= start.0 {
-            return Ok(Some(RecordTime { offset: record.offset, timestamp: record.timestamp }));
-        }
     }
     Ok(None)
 }

@@ -30,7 +30,12 @@ use crate::platform::{lock, read_lock, write_lock};
 
 impl Log {
     /// Removes closed segments wholly below `offset` from local disk; `log_start_offset` stays. Answers the bytes freed.
+    /// A log that was deleted is [`Error::Closed`]: its names may be another log's by now.
     pub fn delete_local_below(&self, offset: Offset) -> Result<u64, Error> {
+        let deleted = lock(&self.deleted);
+        if *deleted {
+            return Err(Error::Closed);
+        }
         self.dir.write_log_start_once(&self.topic_partition, self.log_start_offset())?;
         let mut freed = 0;
         loop {
@@ -45,7 +50,7 @@ impl Log {
             };
             let Some(segment) = evicted else { break };
             freed += segment.size_bytes();
-            segment.forget_files();
+            segment.retire();
             unlink_segment(&self.dir, &self.path, &segment)?;
         }
         if freed > 0 {
@@ -70,6 +75,7 @@ impl Log {
     /// other ones. A log end at or before `offset` stays.
     pub fn truncate_to(&self, offset: Offset) -> Result<(), Error> {
         let mut appender = lock(&self.append);
+        appender.check_not_closed()?;
         if offset >= self.log_end_offset() {
             return Ok(());
         }
@@ -85,6 +91,7 @@ impl Log {
     /// history is elsewhere.
     pub fn truncate_fully_and_start_at(&self, offset: Offset) -> Result<(), Error> {
         let mut appender = lock(&self.append);
+        appender.check_not_closed()?;
         let restarted = self.restart_at(&mut appender, offset, offset);
         close_on_error(&mut appender, restarted)
     }
@@ -102,6 +109,7 @@ impl Log {
         producer_snapshot: &[u8],
     ) -> Result<(), Error> {
         let mut appender = lock(&self.append);
+        appender.check_not_closed()?;
         for segment in read_lock(&self.segments).values().filter(|segment| segment.size_bytes() > 0) {
             let file = segment.path(names::LOG_SUFFIX);
             let aside = file.with_extension("log.aside");
@@ -154,7 +162,7 @@ impl Log {
             segments.extract_if(.., |base, _| unwanted(*base)).map(|(_, segment)| segment).collect()
         };
         for segment in removed.iter().rev() {
-            segment.forget_files();
+            segment.retire();
             unlink_segment(&self.dir, &self.path, segment)?;
         }
         Ok(())
@@ -162,15 +170,15 @@ impl Log {
 
     /// Takes what is on disk now for the log. The caller holds the append lock.
     fn reload(&self, appender: &mut Appender) -> Result<(), Error> {
-        for segment in read_lock(&self.segments).values() {
-            segment.forget_files();
-        }
         let config = self.config();
         let recovered = recovery::recover(&self.dir, &self.path, &self.topic_partition, &config, true)?;
         let Opened { appender: reopened, segments, epochs, log_end_offset, .. } =
             assemble(&self.dir, &self.path, &config, recovered)?;
         *write_lock(&self.epochs) = LeaderEpochs::new(epochs);
-        *write_lock(&self.segments) = segments;
+        let before = std::mem::replace(&mut *write_lock(&self.segments), segments);
+        for segment in before.values() {
+            segment.retire();
+        }
         *appender = reopened;
         self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
         self.sync.truncated(appender.file.clone(), log_end_offset);

@@ -10,7 +10,7 @@ pub mod index;
 use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{self, AtomicU8};
+use std::sync::atomic::{self, AtomicBool, AtomicU8};
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use self::files::FileCache;
@@ -31,6 +31,7 @@ pub struct Segment {
     files: Arc<FileCache>,
     /// The active segment's file stays open.
     pinned: Mutex<Option<DiskFile>>,
+    retired: AtomicBool,
     tail: RwLock<Tail>,
     /// Whether there is a transaction index: most fetches need not look.
     aborted: AtomicU8,
@@ -102,6 +103,7 @@ impl Segment {
             directory: directory.to_owned(),
             files: Arc::clone(files),
             pinned: Mutex::new(None),
+            retired: AtomicBool::new(false),
             tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
             aborted: AtomicU8::new(ABORTED_UNKNOWN),
         }
@@ -134,18 +136,31 @@ impl Segment {
         if let Some(file) = &*lock(&self.pinned) {
             return Ok(file.clone());
         }
-        self.files.get(self.name, Kind::Log, &self.path(names::LOG_SUFFIX))
+        self.open(Kind::Log, names::LOG_SUFFIX)
     }
 
     fn offset_index_file(&self) -> io::Result<DiskFile> {
-        self.files.get(self.name, Kind::OffsetIndex, &self.path(names::OFFSET_INDEX_SUFFIX))
+        self.open(Kind::OffsetIndex, names::OFFSET_INDEX_SUFFIX)
     }
 
     fn time_index_file(&self) -> io::Result<DiskFile> {
-        self.files.get(self.name, Kind::TimeIndex, &self.path(names::TIME_INDEX_SUFFIX))
+        self.open(Kind::TimeIndex, names::TIME_INDEX_SUFFIX)
     }
 
-    pub fn forget_files(&self) {
+    /// Files are opened by name, and a name may be another log's by now: what was opened counts only while this segment
+    /// is still in its log.
+    fn open(&self, kind: Kind, suffix: &str) -> io::Result<DiskFile> {
+        let file = self.files.get(self.name, kind, &self.path(suffix))?;
+        if self.retired.load(atomic::Ordering::SeqCst) {
+            self.files.forget(self.name);
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed"));
+        }
+        Ok(file)
+    }
+
+    /// To be called before the files go, or give their names to others. Who holds a file keeps it.
+    pub fn retire(&self) {
+        self.retired.store(true, atomic::Ordering::SeqCst);
         self.unpin();
         self.files.forget(self.name);
     }

@@ -1,7 +1,7 @@
 //! One path at a time: append, read, roll, close, reopen, refuse.
 
-use stratalog::log::{AppendError, Error, Log, LogConfig, LogDir, LogDirOptions, ReadError};
-use stratalog_types::Offset;
+use stratalog::log::{AppendError, EpochStart, Error, Log, LogConfig, LogDir, LogDirOptions, ReadError};
+use stratalog_types::{LeaderEpoch, Offset};
 
 use super::harness::*;
 
@@ -114,6 +114,46 @@ fn a_new_log_finds_nothing_of_a_deleted_one_of_the_same_name() {
     assert!(log.active_producers().is_empty());
     let names = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     assert!(names.filter(|name| name.ends_with("-delete")).count() == 0);
+}
+
+#[test]
+fn the_handle_of_a_deleted_log_does_not_touch_its_successor() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = open_dir(directory.path());
+    let fill = |log: &Log, first: u64| {
+        for value in 0..10 {
+            append(log, &batch(&[first + value], NOW_MS, 300)).unwrap();
+            log.roll().unwrap();
+        }
+        dir.sync_queued();
+    };
+    let old = open_log(&dir, &small_segments());
+    fill(&old, 0);
+    old.delete().unwrap();
+    let new = open_log(&dir, &small_segments());
+    fill(&new, 100);
+
+    // What a round of retention or an upload of the old one, under way while it was deleted, does next.
+    assert!(matches!(old.set_log_start_offset(Offset(7)), Err(Error::Closed)));
+    assert!(matches!(old.checkpoint_log_start(Offset(70)), Err(Error::Closed)));
+    assert!(matches!(old.delete_local_below(Offset(7)), Err(Error::Closed)));
+    assert!(matches!(old.truncate_to(Offset(3)), Err(Error::Closed)));
+    assert!(matches!(old.truncate_fully_and_start_at(Offset(3)), Err(Error::Closed)));
+    assert!(matches!(old.restart_behind_tier(Offset(20), Offset(0), &[], b"x"), Err(Error::Closed)));
+    assert!(matches!(old.start_leader_epoch(LeaderEpoch(9)), Err(Error::Closed)));
+    assert!(matches!(old.in_directory(|| ()), Err(Error::Closed)));
+    assert!(matches!(old.read(Offset(2), 1000, Offset(9), true), Err(ReadError::Closed)));
+    assert!(old.segment_for_upload(Offset(2)).unwrap().is_none());
+    drop(new);
+    drop(old);
+    drop(dir);
+
+    let dir = open_dir(directory.path());
+    let new = open_log(&dir, &small_segments());
+    assert_eq!(new.log_start_offset(), Offset(0));
+    let all: Vec<(i64, u64)> = (0..10).map(|at| (at, 100 + at as u64)).collect();
+    assert_eq!(read_all(&new, Offset(0), 10_000), all);
+    assert_eq!(new.leader_epochs(), [EpochStart { epoch: LeaderEpoch(1), start_offset: Offset(0) }]);
 }
 
 #[test]
