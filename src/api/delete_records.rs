@@ -52,6 +52,9 @@ pub async fn handle(
 
 /// Answers the log start that holds after it.
 async fn delete(partition: Arc<Partition>, before: i64, deadline: Instant) -> Result<Offset, ErrorCode> {
+    if partition.is_behind_tier() {
+        return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
     let target = target(&partition, before)?;
     let moving = blocking(move || {
         partition.log().set_log_start_offset(target).map_err(|error| {

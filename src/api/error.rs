@@ -41,7 +41,9 @@ fn of_log_append(error: &log::AppendError) -> ErrorCode {
 pub fn of_read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-        ReadError::NoTier => ErrorCode::OFFSET_OUT_OF_RANGE,
+        // Not OFFSET_OUT_OF_RANGE, on which consumers reset: the records exist, or may.
+        ReadError::NoTier => ErrorCode::KAFKA_STORAGE_ERROR,
+        ReadError::BehindTier => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         ReadError::Tier(error) => of_tier(error),
         ReadError::Log(error) => match error {
             log::ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
@@ -67,7 +69,9 @@ fn of_tier(error: &TierError) -> ErrorCode {
         | TierError::Log(_)
         | TierError::NeedsReconcile { .. }
         | TierError::Fenced
-        | TierError::CutOff => ErrorCode::KAFKA_STORAGE_ERROR,
+        | TierError::CutOff
+        | TierError::NotInTime
+        | TierError::NotKnown => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
 

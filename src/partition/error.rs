@@ -23,6 +23,9 @@ pub enum ReadError {
     OutOfRange { offset: Offset, log_start_offset: Offset, end_offset: Offset },
     #[error("the offset is not on local disk, and this partition has no tier")]
     NoTier,
+    /// Retriable: the tier has not said yet where the log goes on.
+    #[error("the log may lie behind the tier: reads wait until the tier has been asked")]
+    BehindTier,
     #[error(transparent)]
     Tier(TierError),
     #[error(transparent)]

@@ -249,6 +249,9 @@ impl Partition {
         isolation: Isolation,
         minimum_one: bool,
     ) -> Result<Located, ReadError> {
+        if self.is_behind_tier() {
+            return Err(ReadError::BehindTier);
+        }
         let end_offset = self.visible_end(isolation);
         let log_start_offset = self.log_start_offset();
         if from < log_start_offset || from > self.log.log_end_offset() {

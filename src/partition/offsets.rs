@@ -39,6 +39,9 @@ impl ListedOffset {
 impl Partition {
     /// Answers from the local log where it can; asks the tier where it must.
     pub async fn list_offset(&self, spec: OffsetSpec, isolation: Isolation) -> Result<ListedOffset, ReadError> {
+        if self.is_behind_tier() {
+            return Err(ReadError::BehindTier);
+        }
         match spec {
             OffsetSpec::Latest => Ok(ListedOffset {
                 offset: self.visible_end(isolation).0,

@@ -30,6 +30,17 @@ pub enum OpenError {
 
 type ByIndex = Arc<[Arc<Partition>]>;
 
+/// A log on its way to become a partition.
+struct Opened {
+    topic_partition: TopicPartition,
+    log: Arc<Log>,
+    tiered: Option<Arc<Tiered>>,
+    /// Nothing is served until the tier was asked.
+    held: bool,
+    /// Offsets may have been given out that the log no longer has: it takes a new epoch first.
+    unclean: bool,
+}
+
 pub struct Partitions {
     log_dir: Arc<LogDir>,
     clock: Clock,
@@ -109,13 +120,17 @@ impl Partitions {
             let topic_partition = TopicPartition { topic: topic.name.clone(), partition };
             let lost = at_start && !self.log_dir.contains(&topic_partition);
             let log = self
-                .open_log(&topic_partition, topic.id, &config)
+                .open_log(&topic_partition, topic.id, &config, lost)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
             self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
-            logs.push((topic_partition, log, lost));
+            let tiered = self.open_tiered(&log, &config)?;
+            // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
+            let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
+            let unclean = lost || held || log.was_unclean();
+            logs.push(Opened { topic_partition, log, tiered, held, unclean });
         }
         let unclean: Vec<PartitionIndex> =
-            logs.iter().filter(|(_, log, _)| log.was_unclean()).map(|(tp, ..)| tp.partition).collect();
+            logs.iter().filter(|opened| opened.unclean).map(|opened| opened.topic_partition.partition).collect();
         let raised;
         let topic = if unclean.is_empty() {
             topic
@@ -124,17 +139,15 @@ impl Partitions {
             &raised
         };
         let mut partitions: Vec<Arc<Partition>> = open.iter().cloned().collect();
-        for (topic_partition, log, lost) in logs {
+        for Opened { topic_partition, log, tiered, held, .. } in logs {
             let epoch = topic.partition(topic_partition.partition).map(|p| p.leader_epoch).unwrap_or_default();
             log.start_leader_epoch(epoch)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
             let counters = Counters::of(&self.metrics, &topic.name);
             let partition = Partition::new(log, config.clone(), epoch, self.clock.clone(), counters, validate_fully);
-            self.open_tiered(&partition)?;
-            if let Some(tiered) = partition.tiered() {
-                // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
-                let behind = tiered.durable_end_offset() > partition.log().log_end_offset();
-                partition.set_behind_tier(lost || behind);
+            if let Some(tiered) = tiered {
+                partition.set_tiered(tiered);
+                partition.set_behind_tier(held);
             }
             partitions.push(partition);
         }
@@ -145,14 +158,15 @@ impl Partitions {
         Ok(())
     }
 
-    /// Gives a partition its half of the tier, if it is to be tiered and has none yet. Blocks.
-    fn open_tiered(&self, partition: &Partition) -> Result<(), OpenError> {
-        let Some(tier) = self.tier.as_ref().filter(|_| partition.config().remote_storage_enable) else { return Ok(()) };
-        if partition.tiered().is_none() {
-            let tiered = Tiered::open(tier.clone(), partition.log().clone())?;
-            partition.set_tiered(Arc::new(tiered));
+    /// The tier's half of a log that is to be tiered, or was: what lies in the tier stays readable, and stays ours to
+    /// remove, when tiering is turned off. Blocks.
+    fn open_tiered(&self, log: &Arc<Log>, config: &TopicConfig) -> Result<Option<Arc<Tiered>>, OpenError> {
+        let Some(tier) = &self.tier else { return Ok(None) };
+        if config.remote_storage_enable || Tiered::was_opened(log) {
+            Ok(Some(Arc::new(Tiered::open(tier.clone(), log.clone())?)))
+        } else {
+            Ok(None)
         }
-        Ok(())
     }
 
     /// `open_topic` one caller at a time: for topics created while serving.
@@ -166,9 +180,12 @@ impl Partitions {
         topic_partition: &TopicPartition,
         topic_id: TopicId,
         config: &TopicConfig,
+        lost: bool,
     ) -> Result<Arc<Log>, log::Error> {
         if self.log_dir.contains(topic_partition) {
             Log::open(&self.log_dir, topic_partition.clone(), topic_id, log_config(config))
+        } else if lost {
+            Log::create_again(&self.log_dir, topic_partition.clone(), topic_id, log_config(config))
         } else {
             Log::create(&self.log_dir, topic_partition.clone(), topic_id, log_config(config))
         }
@@ -201,8 +218,15 @@ impl Partitions {
         let config = Arc::new(resolve(settings, topic));
         for partition in self.of_topic(topic.id).iter() {
             partition.update_config(config.clone());
-            if let Err(error) = self.open_tiered(partition) {
-                tracing::error!(partition = %partition.topic_partition(), "the tier is not open for it: {error}");
+            if partition.tiered().is_some() {
+                continue;
+            }
+            match self.open_tiered(partition.log(), &config) {
+                Ok(Some(tiered)) => partition.set_tiered(tiered),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(partition = %partition.topic_partition(), "the tier is not open for it: {error}");
+                }
             }
         }
     }

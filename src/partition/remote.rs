@@ -34,19 +34,18 @@ impl Partition {
     /// Moves the next closed segment up, if this partition is tiered and one is ready.
     pub async fn upload_next(&self) -> Result<Option<UploadedSegment>, TierError> {
         let config = self.config();
-        let Some(tiered) = self.tiered().filter(|_| config.remote_storage_enable && !config.remote_log_copy_disable)
-        else {
-            return Ok(None);
-        };
-        let held = self.is_behind_tier();
-        let committed_end = if held { Offset::ZERO } else { self.visible_end(Isolation::ReadCommitted) };
-        let uploaded = tiered.upload_next(self.leader_epoch(), !held, committed_end).await?;
-        if held {
+        let Some(tiered) = self.tiered() else { return Ok(None) };
+        if self.is_behind_tier() {
+            // Also where nothing is copied any more: what was tiered decides where the log goes on.
+            tiered.begin(self.leader_epoch(), false).await?;
             // The session began: the log agrees with the tier, or was restarted at its end.
             self.high_watermark().reset(self.log().log_end_offset());
             self.set_behind_tier(false);
         }
-        Ok(uploaded)
+        if !config.remote_storage_enable || config.remote_log_copy_disable {
+            return Ok(None);
+        }
+        tiered.upload_next(self.leader_epoch(), self.visible_end(Isolation::ReadCommitted)).await
     }
 
     /// Closes the active segment of a tiered topic that had no roll for `segment.ms`, or for
@@ -91,6 +90,9 @@ impl Partition {
     pub(super) async fn tiered_at_timestamp(&self, timestamp: i64) -> Result<Option<ListedOffset>, ReadError> {
         let Some(tiered) = self.tiered() else { return Ok(None) };
         let log_start_offset = self.log_start_offset();
+        if log_start_offset < self.log().local_log_start_offset() && !tiered.view().is_known() {
+            return Err(ReadError::Tier(TierError::NotKnown));
+        }
         let mut from = log_start_offset;
         loop {
             let deadline = Instant::now() + tiered.config().lookup_wait_max;
@@ -103,8 +105,8 @@ impl Partition {
                 if batch.header.max_timestamp < timestamp || last <= log_start_offset {
                     continue;
                 }
-                let found = first_record_at_or_after(&batch, timestamp, WALK_OUTPUT_BYTES_MAX);
-                if let Ok(Some(found)) = found.map(|f| f.filter(|f| f.offset >= log_start_offset.0)) {
+                let found = first_record_at_or_after(&batch, timestamp, log_start_offset.0, WALK_OUTPUT_BYTES_MAX);
+                if let Ok(Some(found)) = found {
                     return Ok(Some(ListedOffset {
                         offset: found.offset,
                         timestamp: found.timestamp,

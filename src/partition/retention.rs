@@ -41,7 +41,8 @@ impl Partition {
     pub fn retain_local(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
         let log = self.log();
         log.expire_producers();
-        if let Some(tiered) = self.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {
+        let copied = config.remote_storage_enable && !config.remote_log_copy_disable;
+        if let Some(tiered) = self.tiered().filter(|_| copied && config.cleanup_delete) {
             let start = retained_start(
                 &log.closed_segments(),
                 log.size_bytes(),

@@ -9,10 +9,12 @@ pub struct RecordTime {
     pub timestamp: i64,
 }
 
-/// The first record of `batch`, in offset order, whose timestamp is `timestamp` or later.
+/// The first record of `batch`, in offset order, whose timestamp is `timestamp` or later and whose offset is `from` or
+/// later.
 pub fn first_record_at_or_after(
     batch: &Batch<'_>,
     timestamp: i64,
+    from: i64,
     output_bytes_max: usize,
 ) -> Result<Option<RecordTime>, RecordsError> {
     // The header answers "none" without decompressing.
@@ -21,7 +23,7 @@ pub fn first_record_at_or_after(
     }
     for record in &batch.records(output_bytes_max)? {
         let record = record?;
-        if record.timestamp >= timestamp {
+        if record.timestamp >= timestamp && record.offset >= from {
             return Ok(Some(RecordTime { offset: record.offset, timestamp: record.timestamp }));
         }
     }

@@ -3,20 +3,23 @@
 //! A partition that fails is tried again at the next round; the others go on. Every round is bounded by the store's own
 //! deadlines. Owns no state that matters: all of it is in the log and the manifest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use futures::stream::{self, StreamExt};
+use futures::FutureExt;
+use futures::future::ready;
+use futures::stream::{self, FuturesUnordered, StreamExt};
 use stratalog_tiering::gc::topic::PurgeProgress;
 use stratalog_tiering::manifest::RetentionPolicy;
-use stratalog_types::TopicId;
+use stratalog_types::{PartitionIndex, TopicId};
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::shared::Tier;
 use super::tiered::{TierError, UploadedSegment};
 use crate::clock::Clock;
+use crate::log;
 use crate::metadata::Metadata;
 use crate::metrics::{Metrics, ReasonLabel, TopicLabel};
 use crate::partition::{Isolation, Partition, Partitions};
@@ -54,47 +57,90 @@ pub struct Service {
 impl Service {
     /// Runs until `stopped` turns true; an upload under way is finished or dropped with its future.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let interval = self.interval.max(Duration::from_millis(10));
-        let mut retained_at = tokio::time::Instant::now();
-        loop {
-            let round = async {
-                self.upload_round().await;
-                if retained_at.elapsed() >= self.retention_interval {
-                    self.retention_round().await;
-                    return true;
-                }
-                false
-            };
-            tokio::select! {
-                _ = stopped.changed() => return,
-                retained = round => if retained {
-                    retained_at = tokio::time::Instant::now();
-                },
-            }
-            tokio::select! {
-                _ = stopped.changed() => return,
-                () = tokio::time::sleep(interval) => {}
-                () = self.handle.wake.notified() => {}
-            }
+        // Side by side: what waits for its store keeps no disk from being freed.
+        let work = async { tokio::join!(self.upload(), self.retain_local(), self.retain_tiered()) };
+        tokio::select! {
+            _ = stopped.changed() => {}
+            _ = work => {}
         }
     }
 
-    /// Uploads until no partition has anything ready: one segment of each in turn.
-    async fn upload_round(&self) {
+    /// Each partition uploads on its own, a segment per permit and in turn; one that waits for its store holds a permit
+    /// and nobody else.
+    async fn upload(&self) {
         let Some(tier) = &self.tier else { return };
-        let permits = Arc::new(Semaphore::new(tier.config.upload_concurrency.max(1)));
-        let mut waiting: Vec<Arc<Partition>> = self.partitions.all();
-        while !waiting.is_empty() {
-            let uploads = waiting.into_iter().map(|partition| {
-                let permits = permits.clone();
-                async move {
-                    let _permit = permits.acquire_owned().await.ok()?;
-                    self.upload_one(&partition).await.then_some(partition)
+        let permits = Semaphore::new(tier.config.upload_concurrency.max(1));
+        let mut uploading: HashSet<(TopicId, PartitionIndex)> = HashSet::new();
+        let mut uploads = FuturesUnordered::new();
+        let mut tick = tokio::time::interval(self.interval.max(Duration::from_millis(10)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.handle.wake.notified() => {}
+                Some(done) = uploads.next(), if !uploads.is_empty() => {
+                    uploading.remove(&done);
+                    continue;
                 }
-            });
-            waiting = join_all(uploads).await.into_iter().flatten().collect();
+            }
+            for partition in self.partitions.all() {
+                let name = (partition.topic_id(), partition.topic_partition().partition);
+                if uploading.insert(name) {
+                    uploads.push(self.upload_ready(partition, &permits).map(move |()| name));
+                }
+            }
+            self.measure(tier);
         }
-        self.measure(tier);
+    }
+
+    /// Uploads until nothing is ready.
+    async fn upload_ready(&self, partition: Arc<Partition>, permits: &Semaphore) {
+        while let Ok(_permit) = permits.acquire().await
+            && self.upload_one(&partition).await
+        {}
+    }
+
+    /// Local disk: needs no store, so it waits for none.
+    async fn retain_local(&self) {
+        loop {
+            tokio::time::sleep(self.retention_interval).await;
+            self.each_partition(|partition| async move {
+                let (config, now_ms) = (partition.config(), self.clock.now_ms());
+                let local = tokio::task::spawn_blocking(move || partition.retain_local(&config, now_ms));
+                local.await.map_err(|_| TierError::CutOff)??;
+                Ok(())
+            })
+            .await;
+        }
+    }
+
+    async fn retain_tiered(&self) {
+        loop {
+            tokio::time::sleep(self.retention_interval).await;
+            self.each_partition(|partition| async move { self.retain_tiered_one(&partition).await }).await;
+            self.remove_all_deleted().await;
+        }
+    }
+
+    async fn each_partition<F>(&self, retain: impl Fn(Arc<Partition>) -> F)
+    where
+        F: Future<Output = Result<(), TierError>>,
+    {
+        let partitions = stream::iter(self.partitions.all()).filter(|partition| ready(!partition.is_behind_tier()));
+        let retained = partitions.for_each_concurrent(self.expire_concurrency.max(1), |partition| {
+            let retaining = retain(partition.clone());
+            async move {
+                match retaining.await {
+                    // Deleted meanwhile.
+                    Ok(()) | Err(TierError::Log(log::Error::Closed)) => {}
+                    Err(error) => {
+                        let partition = partition.topic_partition();
+                        tracing::warn!(%partition, "retention failed and is tried again: {}", chain(&error));
+                    }
+                }
+            }
+        });
+        retained.await;
     }
 
     /// What the tier holds, and how far behind it is.
@@ -140,14 +186,7 @@ impl Service {
         }
     }
 
-    async fn retention_round(&self) {
-        let partitions = stream::iter(self.partitions.all());
-        let retained = partitions.for_each_concurrent(self.expire_concurrency.max(1), |partition| async move {
-            if let Err(error) = self.retain(&partition).await {
-                tracing::warn!(partition = %partition.topic_partition(), "retention failed and is tried again: {}", chain(&error));
-            }
-        });
-        retained.await;
+    async fn remove_all_deleted(&self) {
         for (topic_id, deleting) in self.metadata.image().deleting.clone() {
             if let Err(error) = self.remove_deleted(topic_id, &deleting.0, deleting.1, deleting.2).await {
                 tracing::warn!(%topic_id, "deleted topic {} is not purged yet: {error}", deleting.0);
@@ -155,32 +194,27 @@ impl Service {
         }
     }
 
-    async fn retain(&self, partition: &Arc<Partition>) -> Result<(), TierError> {
-        if partition.is_behind_tier() {
+    async fn retain_tiered_one(&self, partition: &Partition) -> Result<(), TierError> {
+        let config = partition.config();
+        let Some(tiered) = partition.tiered() else { return Ok(()) };
+        if !config.remote_storage_enable {
+            return if config.remote_log_delete_on_disable {
+                tiered.forget(partition.leader_epoch()).await
+            } else {
+                Ok(())
+            };
+        }
+        if !config.cleanup_delete {
             return Ok(());
         }
-        let config = partition.config();
-        let now_ms = self.clock.now_ms();
-        if let Some(tiered) = partition.tiered()
-            && !config.remote_storage_enable
-            && config.remote_log_delete_on_disable
-        {
-            tiered.forget(partition.leader_epoch()).await?;
-        }
-        if let Some(tiered) = partition.tiered().filter(|_| config.remote_storage_enable && config.cleanup_delete) {
-            let policy = RetentionPolicy {
-                retention_ms: config.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
-                retention_bytes: config.retention_bytes,
-                now_ms,
-                bytes_beyond_tier: partition.local_bytes_beyond(tiered.view().next_offset()),
-            };
-            let committed_end = partition.visible_end(Isolation::ReadCommitted);
-            tiered.retain(partition.leader_epoch(), &policy, committed_end).await?;
-        }
-        let partition = partition.clone();
-        let local = tokio::task::spawn_blocking(move || partition.retain_local(&config, now_ms));
-        local.await.map_err(|_| TierError::CutOff)??;
-        Ok(())
+        let policy = RetentionPolicy {
+            retention_ms: config.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            retention_bytes: config.retention_bytes,
+            now_ms: self.clock.now_ms(),
+            bytes_beyond_tier: partition.local_bytes_beyond(tiered.view().next_offset()),
+        };
+        let committed_end = partition.visible_end(Isolation::ReadCommitted);
+        tiered.retain(partition.leader_epoch(), &policy, committed_end).await
     }
 
     /// Removes what a deleted topic left in the bucket, then the intent. Every step may be repeated after a crash.
@@ -236,6 +270,7 @@ fn reason(error: &TierError) -> &'static str {
         TierError::Replay(_) | TierError::Scrub(_) => "read",
         TierError::LogRead(_) | TierError::Log(_) | TierError::Hole { .. } => "log",
         TierError::CutOff => "stopped",
+        TierError::NotInTime | TierError::NotKnown => "store",
     }
 }
 

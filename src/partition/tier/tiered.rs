@@ -10,7 +10,8 @@ use stratalog_tiering::cluster::ClaimError;
 use stratalog_tiering::entry::Entry;
 use stratalog_tiering::format::{Sha256, TopicSection};
 use stratalog_tiering::manifest::{
-    Committed, Identity, Limits, Lookup, ManifestConfig, ManifestError, ManifestView, PartitionManifest, Retry,
+    COPY_FILE, Committed, Identity, Limits, Lookup, ManifestConfig, ManifestError, ManifestView, PartitionLog,
+    PartitionManifest, Retry,
 };
 use stratalog_tiering::object_key::TierPartition;
 use stratalog_tiering::reader::{IndexError, ReadAnswer, ReadRequest, ReplayError, SegmentIndex};
@@ -61,6 +62,10 @@ pub enum TierError {
     Fenced,
     #[error("a task was cut off")]
     CutOff,
+    #[error("the store has not answered in time: try again")]
+    NotInTime,
+    #[error("the manifest is not known yet: try again when the bucket has been asked")]
+    NotKnown,
 }
 
 impl TierError {
@@ -81,6 +86,7 @@ impl TierError {
             TierError::Upload(UploadError::Store(error)) | TierError::Replay(ReplayError::Store(error)) => {
                 !matches!(error, StoreError::Refused { .. })
             }
+            TierError::NotInTime | TierError::NotKnown => true,
             TierError::Claim(_)
             | TierError::Upload(_)
             | TierError::Replay(_)
@@ -134,13 +140,12 @@ impl Tiered {
             retry: Retry::default(),
             limits: Limits::default(),
         };
-        let checkpointed = log.clone();
         let manifest = PartitionManifest::open(
             tier.store.clone(),
             config,
             tier.ambient.clone(),
             tier.pages.clone(),
-            Arc::new(move |offset| checkpointed.set_log_start_offset(offset).map_err(io::Error::other)),
+            Arc::new(Directory(log.clone())),
         )?;
         let index: Arc<dyn SegmentIndex> = Arc::new(Index(manifest.clone()));
         Ok(Tiered {
@@ -154,6 +159,11 @@ impl Tiered {
             chain: Mutex::new(None),
             swept_at: Mutex::new(Instant::now()),
         })
+    }
+
+    /// Whether anything of this log was ever tiered, as its directory says.
+    pub fn was_opened(log: &Log) -> bool {
+        log.path().join(COPY_FILE).exists()
     }
 
     pub fn partition(&self) -> TierPartition {
@@ -212,10 +222,19 @@ impl Tiered {
         }
     }
 
+    /// Begins this leadership's session, if it has not begun: for a log that is held until the tier was asked.
+    pub async fn begin(&self, leader_epoch: LeaderEpoch, clean: bool) -> Result<(), TierError> {
+        let mut work = self.work.lock().await;
+        self.ensure_session(&mut work, leader_epoch, clean).await
+    }
+
     /// Compares the log with the tier and, where it ends too early or has other epochs, sets it aside and goes on at the
     /// tier's end with the epochs and producers of the newest footer.
     async fn reconcile(&self, reconcile: Reconcile) -> Result<(), TierError> {
         let Reconcile { cause, log_start_offset, next_offset, last_entry } = reconcile;
+        // What was exposed once never goes back: DeleteRecords may have gone past what the head knows.
+        let log_start_offset = log_start_offset.max(self.log.log_start_offset());
+        let next_offset = next_offset.max(log_start_offset);
         let Some(entry) = last_entry else {
             // Everything tiered has expired: only the offset is to be kept.
             return match cause {
@@ -267,11 +286,10 @@ impl Tiered {
     pub async fn upload_next(
         &self,
         leader_epoch: LeaderEpoch,
-        clean: bool,
         committed_end: Offset,
     ) -> Result<Option<UploadedSegment>, TierError> {
         let mut work = self.work.lock().await;
-        self.ensure_session(&mut work, leader_epoch, clean).await?;
+        self.ensure_session(&mut work, leader_epoch, true).await?;
         let log_start_offset = self.log.log_start_offset();
         let view = self.view();
         if log_start_offset > view.next_offset() {
@@ -390,17 +408,24 @@ impl Tiered {
         }
     }
 
-    /// The batches that may hold the first record at or after `timestamp`, from `from` on: one chunk.
+    /// The batches that may hold the first record at or after `timestamp`, from `from` on: one chunk. `None`: the tier has
+    /// no such record. A store that is not in time is [`TierError::NotInTime`], never `None`.
     pub async fn chunk_at_timestamp(
         &self,
         timestamp: i64,
-        from: Offset,
+        mut from: Offset,
         deadline: Instant,
     ) -> Result<Option<Bytes>, TierError> {
-        let Some(entry) = self.view().lookup_timestamp(timestamp, from).await? else { return Ok(None) };
-        match self.tier.replay.chunk_at_timestamp(self.of, &entry, timestamp, deadline).await? {
-            ReadAnswer::Data(read) => Ok(read.slices.into_iter().next().map(|slice| slice.bytes)),
-            ReadAnswer::Pending | ReadAnswer::End => Ok(None),
+        loop {
+            let found =
+                tokio::time::timeout_at(deadline, async { self.view().lookup_timestamp(timestamp, from).await });
+            let Some(entry) = found.await.map_err(|_| TierError::NotInTime)?? else { return Ok(None) };
+            match self.tier.replay.chunk_at_timestamp(self.of, &entry, timestamp, from, deadline).await? {
+                ReadAnswer::Data(read) => return Ok(read.slices.into_iter().next().map(|slice| slice.bytes)),
+                ReadAnswer::Pending => return Err(TierError::NotInTime),
+                // Its late records lie before `from`.
+                ReadAnswer::End => from = entry.end_offset,
+            }
         }
     }
 
@@ -418,6 +443,19 @@ impl Tiered {
     /// The name of an entry's object.
     pub fn object_of(&self, entry: &Entry) -> String {
         self.of.segment_of(entry)
+    }
+}
+
+/// The log as the manifest asks it.
+struct Directory(Arc<Log>);
+
+impl PartitionLog for Directory {
+    fn checkpoint_log_start(&self, offset: Offset) -> io::Result<()> {
+        self.0.checkpoint_log_start(offset).map_err(io::Error::other)
+    }
+
+    fn in_directory(&self, write: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        self.0.in_directory(write).map_err(io::Error::other)?
     }
 }
 

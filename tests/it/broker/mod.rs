@@ -1,5 +1,6 @@
 //! The broker in this process, over loopback, through our own client.
 
+mod tier_lifecycle;
 mod tiering;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use stratalog::net::client::{
 use super::{client, start, topic};
 
 const RECORDS: i64 = 6000;
-const SMALL_SEGMENTS: &[(&str, &str)] = &[("segment.bytes", "1048576")];
+pub(super) const SMALL_SEGMENTS: &[(&str, &str)] = &[("segment.bytes", "1048576")];
 
 /// The record at `offset`: about 1 KiB, so that the records fill several segments of 1 MiB.
 fn value(offset: i64) -> Vec<u8> {
@@ -23,11 +23,11 @@ fn value(offset: i64) -> Vec<u8> {
     value
 }
 
-fn timestamp(offset: i64) -> i64 {
+pub(super) fn timestamp(offset: i64) -> i64 {
     1_700_000_000_000 + offset * 10
 }
 
-async fn produce(client: &mut Client, name: &str, from: i64, to: i64) {
+pub(super) async fn produce(client: &mut Client, name: &str, from: i64, to: i64) {
     let settings = ProducerSettings { batch_bytes: 64 << 10, create_topic: false, ..ProducerSettings::default() };
     let mut producer = Producer::open(client, name, settings).await.unwrap();
     for offset in from..to {
@@ -45,7 +45,7 @@ async fn produce(client: &mut Client, name: &str, from: i64, to: i64) {
 }
 
 /// Reads from `from` to `to` and compares every record.
-async fn compare(client: &mut Client, name: &str, from: i64, to: i64) {
+pub(super) async fn compare(client: &mut Client, name: &str, from: i64, to: i64) {
     let mut next = from;
     while next < to {
         let wait = Duration::from_millis(500);
@@ -66,7 +66,7 @@ async fn compare(client: &mut Client, name: &str, from: i64, to: i64) {
     assert_eq!(next, to);
 }
 
-async fn offset_of(client: &mut Client, name: &str, spec: OffsetSpec) -> i64 {
+pub(super) async fn offset_of(client: &mut Client, name: &str, spec: OffsetSpec) -> i64 {
     client.list_offsets(name, &[(0, spec)]).await.unwrap()[0].offset
 }
 

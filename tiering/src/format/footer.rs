@@ -142,9 +142,10 @@ impl Footer {
         (index < self.chunks.len()).then_some(index)
     }
 
-    /// The first chunk with a timestamp of at least `timestamp`. Times need not be in order, so this is a scan.
-    pub fn chunk_at_timestamp(&self, timestamp: i64) -> Option<usize> {
-        self.chunks.iter().position(|row| row.max_timestamp >= timestamp)
+    /// The first chunk with a timestamp of at least `timestamp` and an offset of at least `from`. Times need not be in
+    /// order, so this is a scan.
+    pub fn chunk_at_timestamp(&self, timestamp: i64, from: Offset) -> Option<usize> {
+        self.chunks.iter().position(|row| row.max_timestamp >= timestamp && row.last_offset >= from)
     }
 
     /// Bytes that a cached footer takes, roughly.

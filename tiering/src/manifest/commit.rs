@@ -172,8 +172,8 @@ impl Inner {
         let log_start_offset = head.log_start_offset;
         let exposed = self.view().log_start_offset();
         if log_start_offset > exposed && !planted(Bug::NoLogStartCheckpoint) {
-            let hook = Arc::clone(&self.checkpoint_log_start);
-            let checkpointed = blocking(move || hook(log_start_offset)).await;
+            let log = Arc::clone(&self.log);
+            let checkpointed = blocking(move || log.checkpoint_log_start(log_start_offset)).await;
             checkpointed.map_err(|source| ManifestError::Checkpoint {
                 of: self.config.of(),
                 log_start_offset,
@@ -181,8 +181,8 @@ impl Inner {
             })?;
         }
         self.set_view(ManifestView::new(Some(Arc::clone(head)), self.pages.clone()));
-        let copy = self.copy.clone();
-        match blocking(move || copy.save(&bytes)).await {
+        let (log, copy) = (Arc::clone(&self.log), self.copy.clone());
+        match blocking(move || log.in_directory(&mut || copy.save(&bytes))).await {
             Ok(()) => self.set_durable(head),
             // The commit stands; only local eviction waits for a copy that is durable.
             Err(source) => {

@@ -20,10 +20,11 @@ pub mod wire;
 pub use ambient::Ambient;
 pub use error::ManifestError;
 pub use head::{Head, Identity, Token};
+pub use local_copy::COPY_FILE;
 pub use page::Totals;
 pub use pages::{PageCache, PageReader};
 pub use plan::{Limits, Refusal, RetentionPolicy};
-pub use session::{CheckpointLogStart, Committed, Grace, ManifestConfig, PartitionManifest, PendingUpload, Retry};
+pub use session::{Committed, Grace, ManifestConfig, PartitionLog, PartitionManifest, PendingUpload, Retry};
 pub use view::{Lookup, ManifestView, read_manifest};
 
 #[cfg(test)]

@@ -96,8 +96,27 @@ pub struct Committed {
     pub durable_next_offset: Offset,
 }
 
-/// Makes a moved log start durable in the broker's checkpoint; called on a blocking thread before it is exposed.
-pub type CheckpointLogStart = Arc<dyn Fn(Offset) -> io::Result<()> + Send + Sync>;
+/// The broker's half of the partition's directory. Both are called on a blocking thread.
+pub trait PartitionLog: Send + Sync {
+    /// Makes a moved log start durable in the broker's checkpoint, before it is exposed.
+    fn checkpoint_log_start(&self, offset: Offset) -> io::Result<()>;
+
+    /// Runs `write` while the directory is sure to be this partition's. Once it was deleted, another partition may have
+    /// the name: then this is an error and nothing runs.
+    fn in_directory(&self, write: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
+}
+
+/// For tests whose directory is nobody else's: the checkpoint alone.
+#[cfg(test)]
+impl<F: Fn(Offset) -> io::Result<()> + Send + Sync> PartitionLog for F {
+    fn checkpoint_log_start(&self, offset: Offset) -> io::Result<()> {
+        self(offset)
+    }
+
+    fn in_directory(&self, write: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        write()
+    }
+}
 
 /// Cheap to clone; all clones are one session.
 #[derive(Clone)]
@@ -109,7 +128,7 @@ pub(crate) struct Inner {
     pub(crate) ambient: Arc<Ambient>,
     pub(crate) pages: PageReader,
     pub(crate) copy: LocalCopy,
-    pub(crate) checkpoint_log_start: CheckpointLogStart,
+    pub(crate) log: Arc<dyn PartitionLog>,
     view: RwLock<Arc<ManifestView>>,
     durable_next_offset: Mutex<Offset>,
     /// Version of the copy found at open, and whether there ever was one.
@@ -125,7 +144,7 @@ impl PartitionManifest {
         config: ManifestConfig,
         ambient: Arc<Ambient>,
         cache: PageCache,
-        checkpoint_log_start: CheckpointLogStart,
+        log: Arc<dyn PartitionLog>,
     ) -> Result<PartitionManifest, ManifestError> {
         let copy = LocalCopy::in_directory(&config.directory);
         let found = copy.open().map_err(|source| ManifestError::LocalCopy { path: copy.path(), source })?;
@@ -145,7 +164,7 @@ impl PartitionManifest {
             config,
             ambient,
             copy,
-            checkpoint_log_start,
+            log,
             view: RwLock::new(Arc::new(ManifestView::new(head.clone(), pages.clone()))),
             pages,
             durable_next_offset: Mutex::new(durable),

@@ -205,13 +205,14 @@ impl Replay {
         of: TierPartition,
         entry: &Entry,
         timestamp: i64,
+        from: Offset,
         deadline: Instant,
     ) -> Result<ReadAnswer, ReplayError> {
         let load = async {
             let object = ObjectRef::new(of, entry);
             let footer = self.footers.get(&object, entry).await?;
             let Some((chunk, row)) = footer
-                .chunk_at_timestamp(timestamp)
+                .chunk_at_timestamp(timestamp, from)
                 .and_then(|chunk| Some((u32::try_from(chunk).ok()?, footer.chunks.get(chunk)?)))
             else {
                 return Ok(ReadAnswer::End);

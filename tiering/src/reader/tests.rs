@@ -230,11 +230,11 @@ async fn times_find_their_chunk() {
     let deadline = Instant::now() + Duration::from_secs(60);
     let of = partition();
     for offset in [0, 1000, 3999] {
-        let found = bench.replay.chunk_at_timestamp(of, &bench.entries[0], 1000 + offset, deadline).await;
+        let found = bench.replay.chunk_at_timestamp(of, &bench.entries[0], 1000 + offset, Offset::ZERO, deadline).await;
         let Ok(ReadAnswer::Data(read)) = found else { panic!("{found:?}") };
         assert!(read.slices[0].base_offset <= Offset(offset) && read.next_offset > Offset(offset));
         assert!(batches::are_whole(&read.slices[0].bytes, read.slices[0].base_offset, Offset(3999)));
     }
-    let past = bench.replay.chunk_at_timestamp(of, &bench.entries[0], 99_999, deadline).await;
+    let past = bench.replay.chunk_at_timestamp(of, &bench.entries[0], 99_999, Offset::ZERO, deadline).await;
     assert!(matches!(past, Ok(ReadAnswer::End)));
 }

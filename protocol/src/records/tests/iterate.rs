@@ -65,7 +65,7 @@ fn append_time_is_found_at_the_first_record() {
     set_max_timestamp(&mut bytes, TimestampType::LogAppendTime, NOW + 50).expect("a batch");
     let batch = Batch::at_start(&bytes).expect("a batch");
     let expected = Some(RecordTime { offset: 0, timestamp: NOW + 50 });
-    assert_eq!(first_record_at_or_after(&batch, NOW + 40, CAP), Ok(expected));
+    assert_eq!(first_record_at_or_after(&batch, NOW + 40, 0, CAP), Ok(expected));
     assert_eq!(record_of_max_timestamp(&batch, CAP), Ok(expected));
-    assert_eq!(first_record_at_or_after(&batch, NOW + 51, CAP), Ok(None));
+    assert_eq!(first_record_at_or_after(&batch, NOW + 51, 0, CAP), Ok(None));
 }

@@ -58,7 +58,7 @@ fn node(bucket: &Arc<Bucket>, directory: &std::path::Path, ambient: &Arc<Ambient
         config,
         Arc::clone(ambient),
         PageCache::new(1 << 20),
-        Arc::new(move |offset| {
+        Arc::new(move |offset: Offset| {
             if hook.load(Ordering::SeqCst) == DISK_FULL {
                 return Err(std::io::ErrorKind::StorageFull.into());
             }
