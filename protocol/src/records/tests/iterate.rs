@@ -51,7 +51,7 @@ fn records_are_found_by_timestamp() {
         for target in 0..12 {
             let first = (100..).zip(times).find(|(_, timestamp)| *timestamp >= target);
             let expected = first.map(|(offset, timestamp)| RecordTime { offset, timestamp });
-            assert_eq!(first_record_at_or_after(&batch, target, CAP), Ok(expected), "{target}");
+            assert_eq!(first_record_at_or_after(&batch, target, 0, CAP), Ok(expected), "{target}");
         }
         let latest = record_of_max_timestamp(&batch, CAP);
         assert_eq!(latest, Ok(Some(RecordTime { offset: 102, timestamp: 9 })));
@@ -68,4 +68,7 @@ fn append_time_is_found_at_the_first_record() {
     assert_eq!(first_record_at_or_after(&batch, NOW + 40, 0, CAP), Ok(expected));
     assert_eq!(record_of_max_timestamp(&batch, CAP), Ok(expected));
     assert_eq!(first_record_at_or_after(&batch, NOW + 51, 0, CAP), Ok(None));
+    let last = batch.header.last_offset();
+    assert!(matches!(first_record_at_or_after(&batch, 0, last, CAP), Ok(Some(found)) if found.offset == last));
+    assert_eq!(first_record_at_or_after(&batch, 0, last + 1, CAP), Ok(None));
 }
