@@ -181,6 +181,10 @@ pub trait Topics: Send + Sync {
     fn all(&self) -> Vec<TopicInfo>;
     /// Changes whenever a topic came, went or grew.
     fn revision(&self) -> u64;
+    /// The racks of a partition's replicas, where brokers have one.
+    fn racks(&self, _topic: Uuid, _partition: i32) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Which way a group may change between the protocols while it lives.
@@ -219,6 +223,7 @@ pub struct GroupConfig {
     pub consumer_min_assignment_interval_ms: i32,
     pub consumer_max_assignment_interval_ms: i32,
     pub consumer_max_size: i32,
+    pub consumer_regex_refresh_interval_ms: i32,
     /// The default first.
     pub consumer_assignors: Vec<String>,
     pub migration_policy: MigrationPolicy,
@@ -249,6 +254,7 @@ impl Default for GroupConfig {
             consumer_min_assignment_interval_ms: 0,
             consumer_max_assignment_interval_ms: 15_000,
             consumer_max_size: i32::MAX,
+            consumer_regex_refresh_interval_ms: 10 * 60 * 1_000,
             consumer_assignors: vec!["uniform".to_owned(), "range".to_owned()],
             migration_policy: MigrationPolicy::Bidirectional,
             offset_metadata_max_bytes: 4_096,
