@@ -124,15 +124,11 @@ impl Partition {
     /// Whole batches from the one that holds `from`; empty when the store is not in time.
     pub async fn read_remote(&self, from: Offset, bytes_max: u32, deadline: Instant) -> Result<Vec<Bytes>, ReadError> {
         let tiered = self.tiered().ok_or(ReadError::NoTier)?;
-        let pieces = tiered.read(from, bytes_max as usize, deadline).await.map_err(|error| {
+        tiered.read(from, bytes_max as usize, deadline).await.map_err(|error| {
             if error.is_corruption() {
                 self.counters().corruptions.inc();
             }
             ReadError::Tier(error)
-        })?;
-        let bytes: usize = pieces.iter().map(Bytes::len).sum();
-        self.counters().bytes_out.inc_by(bytes as u64);
-        self.counters().tier_out.inc_by(bytes as u64);
-        Ok(pieces)
+        })
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::StreamExt;
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
 use tokio::time::{Instant, sleep_until};
@@ -24,7 +24,7 @@ use crate::net::RequestContext;
 use crate::partition::Isolation;
 use crate::watermark::Waiter;
 
-use read::{Answer, Pass, RemoteRead, Wanted};
+use read::{Answer, Pass, Remote, Wanted};
 pub use session::Sessions;
 use session::{Step, TopicKey};
 
@@ -79,16 +79,16 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
     loop {
         // The waiter is registered before the look, so that an append between the two wakes it. The first look, which
         // mostly finds enough, goes without.
-        let mut pass = Pass::new(node, terms, started);
+        let mut pass = Pass::new(node, terms, started, &remote);
         let registrations = pass.run(wanted, waiter.as_ref());
-        remote.start(pass.take_remote());
+        remote.start(&mut pass);
         while let Some(Some(read)) = remote.running.next().now_or_never() {
             pass.fill(read);
         }
         let wait = if remote.running.is_empty() { terms.wait } else { terms.wait.max(terms.remote_wait_min) };
         let deadline = started + wait;
         if pass.is_enough() || Instant::now() >= deadline || *draining.borrow() {
-            return pass.answers;
+            return pass.into_answers();
         }
         let Some(woken) = waiter.replace(Waiter::new()) else { continue };
         let _waiting = Held::of(&node.metrics.fetches_waiting);
@@ -96,28 +96,12 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
             () = woken.woken() => {}
             Some(read) = remote.running.next(), if !remote.running.is_empty() => {
                 pass.fill(read);
-                return pass.answers;
+                return pass.into_answers();
             }
-            () = sleep_until(deadline) => return pass.answers,
+            () = sleep_until(deadline) => return pass.into_answers(),
             _ = draining.changed() => {}
         }
         drop(registrations);
-    }
-}
-
-/// Reads from the tier that this fetch has started: each partition once.
-#[derive(Default)]
-struct Remote {
-    running: FuturesUnordered<BoxFuture<'static, RemoteRead>>,
-    started: bool,
-}
-
-impl Remote {
-    fn start(&mut self, reads: Vec<BoxFuture<'static, RemoteRead>>) {
-        if !self.started {
-            self.started = !reads.is_empty();
-            self.running.extend(reads);
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use stratalog_protocol::messages::fetch::{EpochEndOffset, PartitionData};
 use stratalog_protocol::part::{FileRange, Part};
 use stratalog_protocol::{ErrorCode, Records};
@@ -35,15 +36,38 @@ pub struct Wanted {
     pub last_fetched_epoch: i32,
 }
 
-/// One partition's row of the response.
+/// One partition's row of the response, and where its records came from.
 pub struct Answer {
     pub row: PartitionData,
+    partition: Option<Arc<Partition>>,
+    from_tier: bool,
 }
 
 /// What came back from the tier for the partition at `index`.
 pub struct RemoteRead {
     pub index: usize,
     pub result: Result<Vec<Bytes>, ReadError>,
+}
+
+/// Reads from the tier that a fetch has started, and the bytes of its answer that are kept for them: how much a read
+/// brings is not known before, so that each counts with all that it may bring.
+#[derive(Default)]
+pub struct Remote {
+    pub running: FuturesUnordered<BoxFuture<'static, RemoteRead>>,
+    started: bool,
+    reserved: usize,
+}
+
+impl Remote {
+    /// Each partition once: after the first look that needed the tier, no other read is started.
+    pub fn start(&mut self, pass: &mut Pass<'_>) {
+        if !self.started {
+            let reads = std::mem::take(&mut pass.remote);
+            self.started = !reads.is_empty();
+            self.reserved = pass.reserved;
+            self.running.extend(reads);
+        }
+    }
 }
 
 /// One look at all partitions.
@@ -53,19 +77,24 @@ pub struct Pass<'a> {
     started: Instant,
     pub answers: Vec<Answer>,
     bytes: usize,
+    /// Kept for reads from the tier, of this look or of an earlier one.
+    reserved: usize,
+    may_start_remote: bool,
     failed: bool,
     remote_answered: bool,
     remote: Vec<BoxFuture<'static, RemoteRead>>,
 }
 
 impl<'a> Pass<'a> {
-    pub fn new(node: &'a Node, terms: &'a Terms, started: Instant) -> Pass<'a> {
+    pub fn new(node: &'a Node, terms: &'a Terms, started: Instant, remote: &Remote) -> Pass<'a> {
         Pass {
             node,
             terms,
             started,
             answers: Vec::new(),
             bytes: 0,
+            reserved: remote.reserved,
+            may_start_remote: !remote.started,
             failed: false,
             remote_answered: false,
             remote: Vec::new(),
@@ -85,28 +114,35 @@ impl<'a> Pass<'a> {
             let partition = topic.and_then(|topic| {
                 self.node.partitions.get(topic.id, wanted.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
             });
-            let row = match partition {
+            let row = match &partition {
                 Ok(partition) => {
                     if let Some(waiter) = waiter {
                         let more = partition.high_watermark().get().next();
                         registrations.push(partition.high_watermark().subscribe(waiter, more));
                     }
-                    self.read(index, wanted, &partition)
+                    self.read(index, wanted, partition)
                 }
-                Err(code) => Err(code),
+                Err(code) => Err(*code),
             };
             let row = row.unwrap_or_else(|code| {
                 self.failed = true;
                 failure(wanted.partition, code)
             });
             self.bytes += row.records.length();
-            self.answers.push(Answer { row });
+            self.answers.push(Answer { row, partition: partition.ok(), from_tier: false });
         }
         registrations
     }
 
-    pub fn take_remote(&mut self) -> Vec<BoxFuture<'static, RemoteRead>> {
-        std::mem::take(&mut self.remote)
+    /// The rows to answer, counted: a fetch may look often before it answers once.
+    pub fn into_answers(self) -> Vec<Answer> {
+        for answer in &self.answers {
+            let Some(partition) = &answer.partition else { continue };
+            let (counters, bytes) = (partition.counters(), answer.row.records.length() as u64);
+            counters.bytes_out.inc_by(bytes);
+            if answer.from_tier { &counters.tier_out } else { &counters.local_out }.inc_by(bytes);
+        }
+        self.answers
     }
 
     /// Whether the client need not wait: enough bytes, or something to be told.
@@ -114,15 +150,20 @@ impl<'a> Pass<'a> {
         self.failed || self.remote_answered || self.bytes >= self.terms.bytes_min || self.answers.is_empty()
     }
 
-    /// Puts what the tier gave into its row.
+    /// Puts what the tier gave into its row. The tier gives at least one batch, which may be larger than what was kept
+    /// for it: it stands alone, or waits for the next fetch, which finds it in the cache (KIP-74).
     pub fn fill(&mut self, read: RemoteRead) {
         let Some(answer) = self.answers.get_mut(read.index) else { return };
         self.remote_answered = true;
         match read.result {
             Ok(pieces) => {
-                let parts: Vec<Part> = pieces.into_iter().map(Part::Bytes).collect();
-                answer.row.records = Records::Parts(parts);
-                self.bytes += answer.row.records.length();
+                let length: usize = pieces.iter().map(Bytes::len).sum();
+                if self.bytes > 0 && self.bytes.saturating_add(length) > self.terms.bytes_max as usize {
+                    return;
+                }
+                answer.row.records = Records::Parts(pieces.into_iter().map(Part::Bytes).collect());
+                answer.from_tier = true;
+                self.bytes += length;
             }
             Err(error) => {
                 self.failed = true;
@@ -139,24 +180,25 @@ impl<'a> Pass<'a> {
             row.diverging_epoch = diverging;
             return Ok(row);
         }
-        let left = (self.terms.bytes_max as usize).saturating_sub(self.bytes);
+        let taken = self.bytes.saturating_add(self.reserved);
+        let left = (self.terms.bytes_max as usize).saturating_sub(taken);
         let bytes_max = wanted.bytes_max.min(u32::try_from(left).unwrap_or(u32::MAX));
-        let first = self.bytes == 0;
+        let first = taken == 0;
         if bytes_max == 0 && !first {
             return Ok(row);
         }
         let from = Offset(wanted.fetch_offset);
         match partition.locate(from, bytes_max, self.terms.isolation, first) {
             Ok(Located::Local(slice)) => {
-                partition.counters().bytes_out.inc_by(u64::from(slice.range.length));
-                partition.counters().local_out.inc_by(u64::from(slice.range.length));
                 row.records = records_of(slice.range)?;
             }
             Ok(Located::AtEnd) => {}
-            Ok(Located::Remote) => {
+            Ok(Located::Remote) if self.may_start_remote => {
                 let deadline = self.started + self.terms.wait.max(self.terms.remote_wait_min);
-                self.remote.push(remote_read(index, partition, from, wanted.bytes_max, deadline));
+                self.reserved = self.reserved.saturating_add(bytes_max as usize);
+                self.remote.push(remote_read(index, partition, from, bytes_max, deadline));
             }
+            Ok(Located::Remote) => {}
             Err(error) => {
                 if !matches!(error, ReadError::OutOfRange { .. }) {
                     tracing::error!(partition = %partition.topic_partition(), offset = wanted.fetch_offset, "fetch failed: {error}");

@@ -16,22 +16,28 @@ mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod elect_leaders;
+mod fetch;
 mod incremental_alter_configs;
 mod list_config_resources;
 mod no_authorizer;
 mod offset_for_leader_epoch;
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use stratalog::broker::{self, Running};
 use stratalog::config::{self, Sources};
+use stratalog::metrics::Metrics;
 use stratalog::net::client::{self, Client, ClientConfig, OutgoingRecord, Producer, ProducerSettings, parse_bootstrap};
 use stratalog_protocol::messages::Request;
 use stratalog_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use stratalog_protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
-use stratalog_protocol::{ErrorCode, Part, Response, decode_response, encode_request};
+use stratalog_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use stratalog_protocol::{ErrorCode, Part, Records, Response, decode_response, encode_request};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// The kinds of resources of the config APIs.
@@ -74,9 +80,13 @@ impl Fixture {
     }
 
     pub async fn restart(self) -> Fixture {
+        self.restart_with(&[]).await
+    }
+
+    pub async fn restart_with(self, settings: &[(&str, &str)]) -> Fixture {
         drop(self.stream);
         self.running.stop().await.unwrap();
-        Fixture::start_in(self.dir, &[]).await
+        Fixture::start_in(self.dir, settings).await
     }
 
     pub async fn stop(self) {
@@ -155,6 +165,50 @@ impl Fixture {
             producer.send(&mut client, record).await?;
         }
         producer.flush(&mut client).await
+    }
+
+    /// Produces one batch of one record; the answer's code where it is an error.
+    pub async fn produce_batch(
+        &mut self,
+        topic: &str,
+        index: i32,
+        value: &[u8],
+        timeout_ms: i32,
+    ) -> Result<i64, ErrorCode> {
+        let partition_data = vec![PartitionProduceData { index, records: Records::Bytes(fetch::batch(value)) }];
+        let topic = TopicProduceData { name: topic.to_owned(), partition_data, ..TopicProduceData::default() };
+        let request = ProduceRequest { acks: -1, timeout_ms, topic_data: vec![topic], ..ProduceRequest::default() };
+        let row = self.ask(&request, 12).await.responses.remove(0).partition_responses.remove(0);
+        if row.error_code.is_none() { Ok(row.base_offset) } else { Err(row.error_code) }
+    }
+
+    /// Sends `request` on a connection of its own; the task ends with its answer.
+    pub async fn another<Q>(&self, request: &Q, version: i16) -> JoinHandle<Q::Response>
+    where
+        Q: Request<Response: Response<Request = Q> + Send + 'static>,
+    {
+        let mut stream = TcpStream::connect(self.running.address()).await.unwrap();
+        for part in encode_request(request, version, 1, Some("it")).unwrap() {
+            let Part::Bytes(bytes) = part else { panic!("requests are memory") };
+            stream.write_all(&bytes).await.unwrap();
+        }
+        tokio::spawn(async move {
+            let length = stream.read_i32().await.unwrap();
+            let mut frame = BytesMut::zeroed(usize::try_from(length).unwrap());
+            stream.read_exact(&mut frame).await.unwrap();
+            decode_response::<Q::Response>(frame.freeze(), version).unwrap().1
+        })
+    }
+
+    /// Returns when the broker's metrics say so; a state that never comes fails the test.
+    pub async fn until(&self, reached: impl Fn(&Metrics) -> bool) {
+        let metrics = self.running.node.metrics.clone();
+        let waiting = async {
+            while !reached(&metrics) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the awaited state did not come");
     }
 
     /// The configs of a resource whose source is one of `sources`: name, value, source.

@@ -1,0 +1,99 @@
+//! Fetch: its bounds over both tiers, and what ends a wait.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use stratalog_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use tokio::time::timeout;
+
+use super::Fixture;
+
+/// A test that hangs says so.
+const HANG: Duration = Duration::from_secs(60);
+const PARTITIONS: i32 = 4;
+/// Bytes of one batch on the wire, about.
+const BATCH: usize = 8 << 10;
+
+fn request(topic: &str, partitions: i32, max_bytes: i32, max_wait_ms: i32) -> FetchRequest {
+    let partition = |partition| FetchPartition {
+        partition,
+        fetch_offset: 0,
+        partition_max_bytes: max_bytes,
+        ..FetchPartition::default()
+    };
+    let topic = FetchTopic {
+        topic: topic.to_owned(),
+        partitions: (0..partitions).map(partition).collect(),
+        ..FetchTopic::default()
+    };
+    FetchRequest { max_wait_ms, min_bytes: 1, max_bytes, topics: vec![topic], ..FetchRequest::default() }
+}
+
+async fn fetch(fixture: &mut Fixture, request: &FetchRequest) -> Vec<PartitionData> {
+    fixture.ask(request, 12).await.responses.into_iter().flat_map(|topic| topic.partitions).collect()
+}
+
+/// A topic whose partitions lie in the tier alone, ten batches each.
+async fn cold_topic(fixture: &mut Fixture, name: &str) {
+    fixture.create(name, PARTITIONS, &[("remote.storage.enable", "true")]).await;
+    for partition in 0..PARTITIONS {
+        for _ in 0..10 {
+            fixture.produce_batch(name, partition, &[b'x'; BATCH], 30_000).await.unwrap();
+        }
+    }
+    let control = fixture.running.control.clone();
+    assert!(control.flush(name.to_owned(), true).await.unwrap().complete);
+    for evicted in control.evict(name.to_owned()).await.unwrap().partitions {
+        assert_eq!(evicted.local_log_start_offset, 10, "{evicted:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cold_partitions_share_the_bytes_of_a_fetch() {
+    let mut fixture = Fixture::start().await;
+    cold_topic(&mut fixture, "t").await;
+    let bytes_max = 3 * BATCH;
+    // Until every chunk is in the cache, so that all reads answer at once.
+    for partition in 0..PARTITIONS {
+        let mut one = request("t", PARTITIONS, 1 << 20, 30_000);
+        one.topics[0].partitions.retain(|p| p.partition == partition);
+        let got = fetch(&mut fixture, &one).await;
+        assert!(!got[0].records.is_empty(), "{got:?}");
+    }
+    for _ in 0..20 {
+        let got = fetch(&mut fixture, &request("t", PARTITIONS, i32::try_from(bytes_max).unwrap(), 30_000)).await;
+        let bytes: usize = got.iter().map(|partition| partition.records.length()).sum();
+        assert!(bytes > 0 && bytes <= bytes_max, "{bytes} of {bytes_max}");
+    }
+    // KIP-74: one batch that is larger than everything asked for still comes, and only one.
+    let got = fetch(&mut fixture, &request("t", PARTITIONS, 100, 30_000)).await;
+    assert_eq!(got.iter().filter(|partition| !partition.records.is_empty()).count(), 1, "{got:?}");
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_are_counted_when_they_are_answered() {
+    let mut fixture = Fixture::start().await;
+    fixture.create("t", 1, &[]).await;
+    fixture.produce_batch("t", 0, &[b'x'; BATCH], 30_000).await.unwrap();
+    let mut long = request("t", 1, 1 << 20, 60_000);
+    long.min_bytes = i32::try_from(2 * BATCH).unwrap();
+    let waiting = fixture.another(&long, 12).await;
+    fixture.until(|metrics| metrics.fetches_waiting.get() == 1).await;
+    for _ in 0..2 {
+        fixture.produce_batch("t", 0, &[b'x'; BATCH], 30_000).await.unwrap();
+    }
+    let answer = timeout(HANG, waiting).await.unwrap().unwrap();
+    let answered = answer.responses[0].partitions[0].records.length() as u64;
+    let lane = stratalog::metrics::LaneLabel { lane: "local" };
+    assert_eq!(fixture.running.node.metrics.fetch_bytes.get_or_create(&lane).get(), answered);
+    fixture.stop().await;
+}
+
+/// One batch of one record whose value is `value`.
+pub fn batch(value: &[u8]) -> Bytes {
+    use stratalog_protocol::records::{BatchBuilder, NewRecord};
+    let mut batch = BatchBuilder::new(0);
+    batch.append(&NewRecord { timestamp: 1_700_000_000_000, value: Some(value), ..NewRecord::default() }).unwrap();
+    batch.build().unwrap()
+}
