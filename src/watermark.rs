@@ -5,7 +5,8 @@
 //! No wake-up is lost: a waiter is registered first and the value is checked after; the advance stores first and looks
 //! for waiters after; both are sequentially consistent, so at least one of the two sees the other. An advance that
 //! nobody waits for costs two atomic operations. A registration leaves with its guard, so a wait that was given up
-//! leaves nothing behind. A closed watermark moves no more and turns every wait into an error.
+//! leaves nothing behind. A closed watermark turns every wait into an error, and tells one listener: what follows this
+//! watermark closes with it.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -19,6 +20,9 @@ use crate::platform::lock;
 
 /// Called after each advance, on the thread that advanced, without a lock of the watermark held.
 pub type AdvanceHook = Box<dyn Fn(Offset) + Send + Sync>;
+
+/// Called when the watermark closes, on the thread that closed it, without a lock of the watermark held.
+pub type CloseHook = Box<dyn Fn() + Send + Sync>;
 
 /// The watermark will not move again: its log failed, closed, or was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +43,7 @@ struct Inner {
     waiters: Mutex<BTreeMap<(i64, u64), Arc<Waiter>>>,
     next_registration: AtomicU64,
     hook: OnceLock<AdvanceHook>,
+    close_hook: OnceLock<CloseHook>,
 }
 
 impl Watermark {
@@ -51,6 +56,7 @@ impl Watermark {
                 waiters: Mutex::new(BTreeMap::new()),
                 next_registration: AtomicU64::new(0),
                 hook: OnceLock::new(),
+                close_hook: OnceLock::new(),
             }),
         }
     }
@@ -88,6 +94,9 @@ impl Watermark {
         for waiter in all.into_values() {
             waiter.wake();
         }
+        if let Some(hook) = self.inner.close_hook.get() {
+            hook();
+        }
     }
 
     pub fn is_closed(&self) -> bool {
@@ -124,6 +133,19 @@ impl Watermark {
     /// Sets the one listener that hears of every advance. Answers false if there is one already.
     pub fn on_advance(&self, hook: AdvanceHook) -> bool {
         self.inner.hook.set(hook).is_ok()
+    }
+
+    /// Sets the one listener that hears of the close, at once if it is closed already; it may hear twice. Answers false
+    /// if there is one already.
+    pub fn on_close(&self, hook: CloseHook) -> bool {
+        let set = self.inner.close_hook.set(hook).is_ok();
+        if set
+            && self.is_closed()
+            && let Some(hook) = self.inner.close_hook.get()
+        {
+            hook();
+        }
+        set
     }
 
     /// Waits that are registered now.

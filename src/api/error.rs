@@ -4,7 +4,7 @@ use stratalog_protocol::ErrorCode;
 use stratalog_protocol::records::BatchError;
 
 use crate::partition::tier::TierError;
-use crate::partition::{AppendError, ReadError};
+use crate::partition::{AppendError, Ended, ReadError};
 use crate::{log, metadata};
 
 pub fn of_append(error: &AppendError) -> ErrorCode {
@@ -72,6 +72,16 @@ fn of_tier(error: &TierError) -> ErrorCode {
         | TierError::CutOff
         | TierError::NotInTime
         | TierError::NotKnown => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+/// What a partition that ended is to those who wait for it; `known` says whether its topic is still there.
+pub fn of_ended(ended: Ended, known: bool, by_id: bool) -> ErrorCode {
+    match ended {
+        Ended::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
+        Ended::Gone if known => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        Ended::Gone if by_id => ErrorCode::UNKNOWN_TOPIC_ID,
+        Ended::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
     }
 }
 

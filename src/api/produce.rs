@@ -20,7 +20,7 @@ use super::node::Node;
 use crate::metadata::Image;
 use crate::metrics::ReasonLabel;
 use crate::net::RequestContext;
-use crate::partition::{AppendError, Partition};
+use crate::partition::{AppendError, Ended, Partition};
 
 /// acks=all: wait for the in-sync replicas. On one node it waits for the same sync as acks=1.
 const ACKS_ALL: i16 = -1;
@@ -56,11 +56,11 @@ pub fn place(
         };
         return std::future::ready(outcome).boxed();
     }
-    let sync_wait = node.metrics.log_sync_wait.clone();
     async move {
+        let sync_wait = &node.metrics.log_sync_wait;
         let waits = !pending.is_empty();
         let placed_at = Instant::now();
-        await_durable(pending, deadline, &mut response).await;
+        await_durable(&node, pending, deadline, version, &mut response).await;
         if waits {
             sync_wait.observe(placed_at.elapsed().as_secs_f64());
         }
@@ -204,13 +204,26 @@ fn log_refusal(partition: &Partition, error: &AppendError) {
     }
 }
 
+/// The code of a batch whose partition ended before it was durable.
+fn ended(node: &Node, partition: &Partition, version: i16) -> ErrorCode {
+    let known = node.image().topic_by_id(partition.topic_id()).is_some();
+    let ended = partition.ended().unwrap_or(Ended::Gone);
+    error::of_ended(ended, known, version >= TOPIC_ID_SINCE)
+}
+
 /// Waits for every appended batch; what is not visible by `deadline` is answered REQUEST_TIMED_OUT.
-async fn await_durable(pending: Vec<Pending>, deadline: Instant, response: &mut ProduceResponse) {
+async fn await_durable(
+    node: &Node,
+    pending: Vec<Pending>,
+    deadline: Instant,
+    version: i16,
+    response: &mut ProduceResponse,
+) {
     let waits = pending.into_iter().map(|pending| async move {
         let visible = pending.appended_to.high_watermark().wait_for(pending.visible_at);
         let failed = match timeout_at(deadline, visible).await {
             Ok(Ok(())) => None,
-            Ok(Err(_closed)) => Some(ErrorCode::KAFKA_STORAGE_ERROR),
+            Ok(Err(_closed)) => Some(ended(node, &pending.appended_to, version)),
             Err(_elapsed) => Some(ErrorCode::REQUEST_TIMED_OUT),
         };
         failed.map(|code| (pending.topic, pending.partition, code))

@@ -107,6 +107,11 @@ impl Log {
         self.sync.flushed()
     }
 
+    /// Whether its directory takes no more writes.
+    pub fn is_offline(&self) -> bool {
+        self.dir.offline().is_some()
+    }
+
     /// The latest leader epoch that the log knows; -1 without one.
     pub fn leader_epoch(&self) -> LeaderEpoch {
         read_lock(&self.epochs).latest()

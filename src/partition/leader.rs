@@ -37,6 +37,15 @@ pub struct Appended {
     pub visible_at: Offset,
 }
 
+/// Why a partition takes and shows nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A sync failed: its directory is offline until a restart.
+    Offline,
+    /// It was deleted, or the broker stops.
+    Gone,
+}
+
 /// Where the records at an offset are.
 #[derive(Debug)]
 pub enum Located {
@@ -103,6 +112,9 @@ impl Partition {
         let high_watermark = Watermark::new(log.log_end_offset());
         let raised = high_watermark.clone();
         log.flushed().on_advance(Box::new(move |flushed| raised.advance(flushed)));
+        // A failed sync, a deletion, a stop: nothing more becomes visible, and whoever waits for it is told.
+        let ended = high_watermark.clone();
+        log.flushed().on_close(Box::new(move || ended.close()));
         Arc::new(Partition {
             log,
             config: RwLock::new(config),
@@ -147,6 +159,14 @@ impl Partition {
 
     pub fn high_watermark(&self) -> &Watermark {
         &self.high_watermark
+    }
+
+    /// Why nothing more becomes visible, once the high watermark is closed.
+    pub fn ended(&self) -> Option<Ended> {
+        if !self.high_watermark.is_closed() {
+            return None;
+        }
+        Some(if self.log.is_offline() { Ended::Offline } else { Ended::Gone })
     }
 
     /// One past the last offset that read_committed may see. No transaction is ever open yet.

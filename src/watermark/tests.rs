@@ -46,6 +46,26 @@ async fn closing_ends_waits_with_an_error() {
 }
 
 #[test]
+fn who_follows_hears_of_the_close_whenever_it_asks() {
+    let mark = Watermark::new(Offset(0));
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hears = |mark: &Watermark| {
+        let heard = heard.clone();
+        mark.on_close(Box::new(move || {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }))
+    };
+    assert!(hears(&mark));
+    assert!(!hears(&mark));
+    mark.close();
+    assert_eq!(heard.load(Ordering::SeqCst), 1);
+    let late = Watermark::new(Offset(0));
+    late.close();
+    assert!(hears(&late));
+    assert_eq!(heard.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn the_value_never_goes_back_and_the_hook_hears_each_step_once() {
     let mark = Watermark::new(Offset(3));
     let heard = Arc::new(AtomicUsize::new(0));

@@ -187,12 +187,19 @@ impl<'a> Pass<'a> {
         if bytes_max == 0 && !first {
             return Ok(row);
         }
+        // A watermark that is closed wakes at once: there is nothing to wait for.
+        self.failed |= partition.high_watermark().is_closed();
         let from = Offset(wanted.fetch_offset);
         match partition.locate(from, bytes_max, self.terms.isolation, first) {
             Ok(Located::Local(slice)) => {
                 row.records = records_of(slice.range)?;
             }
-            Ok(Located::AtEnd) => {}
+            // Nothing will come: what could still be read has been.
+            Ok(Located::AtEnd) => {
+                if let Some(ended) = partition.ended() {
+                    return Err(error::of_ended(ended, true, false));
+                }
+            }
             Ok(Located::Remote) if self.may_start_remote => {
                 let deadline = self.started + self.terms.wait.max(self.terms.remote_wait_min);
                 self.reserved = self.reserved.saturating_add(bytes_max as usize);

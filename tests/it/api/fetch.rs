@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use stratalog_protocol::ErrorCode;
+use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use stratalog_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
 use tokio::time::timeout;
 
@@ -10,6 +12,7 @@ use super::Fixture;
 
 /// A test that hangs says so.
 const HANG: Duration = Duration::from_secs(60);
+const FOREVER_MS: i32 = i32::MAX;
 const PARTITIONS: i32 = 4;
 /// Bytes of one batch on the wire, about.
 const BATCH: usize = 8 << 10;
@@ -72,6 +75,20 @@ async fn cold_partitions_share_the_bytes_of_a_fetch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_topic_ends_the_waits_for_it() {
+    let mut fixture = Fixture::start().await;
+    fixture.create("t", 1, &[]).await;
+    let waiting = fixture.another(&request("t", 1, 1 << 20, FOREVER_MS), 12).await;
+    fixture.until(|metrics| metrics.fetches_waiting.get() == 1).await;
+    let topics = vec![DeleteTopicState { name: Some("t".to_owned()), ..DeleteTopicState::default() }];
+    let deleted = fixture.ask(&DeleteTopicsRequest { topics, ..DeleteTopicsRequest::default() }, 6).await;
+    assert_eq!(deleted.responses[0].error_code, ErrorCode::NONE);
+    let answer = timeout(HANG, waiting).await.unwrap().unwrap();
+    assert_eq!(answer.responses[0].partitions[0].error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_are_counted_when_they_are_answered() {
     let mut fixture = Fixture::start().await;
     fixture.create("t", 1, &[]).await;
@@ -87,6 +104,22 @@ async fn bytes_are_counted_when_they_are_answered() {
     let answered = answer.responses[0].partitions[0].records.length() as u64;
     let lane = stratalog::metrics::LaneLabel { lane: "local" };
     assert_eq!(fixture.running.node.metrics.fetch_bytes.get_or_create(&lane).get(), answered);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_failed_answers_at_once() {
+    let mut fixture = Fixture::start().await;
+    let id = fixture.create("t", 1, &[]).await;
+    let partition = fixture.running.node.partitions.get(stratalog_types::TopicId(id), 0).unwrap();
+    let waiting = fixture.another(&request("t", 1, 1 << 20, FOREVER_MS), 12).await;
+    fixture.until(|metrics| metrics.fetches_waiting.get() == 1).await;
+    // As a failed sync does: nothing that is appended from now on will be synced.
+    partition.log().flushed().close();
+    let answer = timeout(HANG, waiting).await.unwrap().unwrap();
+    assert_eq!(answer.responses[0].partitions[0].error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    let produced = timeout(HANG, fixture.produce_batch("t", 0, b"v", FOREVER_MS)).await.unwrap();
+    assert_eq!(produced, Err(ErrorCode::NOT_LEADER_OR_FOLLOWER));
     fixture.stop().await;
 }
 
