@@ -28,6 +28,8 @@ mod rebalance;
 mod replay;
 mod state;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub use group::{CONSUMER_PROTOCOL_TYPE, ClassicGroup};

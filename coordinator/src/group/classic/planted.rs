@@ -1,7 +1,6 @@
 //! Bugs that the tests plant to see that they are caught. Outside tests `planted` is the constant `false`.
 
 /// One wrong step each.
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant bugs"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
     GenerationNotBumped,
@@ -16,8 +15,7 @@ pub(super) enum Bug {
     LeadLostOnReplace,
     NoSessionAfterLoad,
     AssignmentBeforeCommit,
-    StableBeforeAppend,
-    FailedAppendForgotten,
+    FailedAppendStands,
     SyncOwedForEver,
     MissingKept,
 }

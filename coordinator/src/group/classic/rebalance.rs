@@ -101,7 +101,7 @@ impl ClassicGroup {
             .filter(|member| member.join.is_none() && !member.is_static())
             .map(|member| Arc::clone(&member.id))
             .collect();
-        for id in &missing {
+        for id in missing.iter().filter(|_| !planted(Bug::MissingKept)) {
             self.remove(id, out);
         }
         if !self.lead_by_one_who_joined() && !self.members.is_empty() {
@@ -158,6 +158,9 @@ impl ClassicGroup {
                 member.is_new = false;
             }
             self.members.set_owes_sync(&id, true);
+        }
+        if planted(Bug::SyncOwedForEver) {
+            return;
         }
         let timeout_ms = i64::from(self.members.rebalance_timeout_ms());
         self.deadlines.set(&Timer::Sync, now_ms.saturating_add(timeout_ms));

@@ -112,6 +112,7 @@ impl ClassicGroup {
                 out = self.close(error);
                 self.unrecorded = true;
             }
+            Some(Appending::Assigned) if planted(Bug::FailedAppendStands) => self.state = State::Stable,
             Some(Appending::Assigned) => {
                 self.prepare_rebalance(now_ms, config, "the assignment could not be stored", &mut out);
             }
@@ -199,8 +200,12 @@ impl ClassicGroup {
     /// The group exists, that is all: who joins is not for the log before there is an assignment.
     pub(super) fn to_created_record(&self) -> GroupMetadataValue {
         GroupMetadataValue {
+            protocol_type: String::new(),
+            generation: 0,
+            protocol: None,
+            leader: None,
             current_state_timestamp: self.state_since_ms.unwrap_or(-1),
-            ..GroupMetadataValue::default()
+            members: Vec::new(),
         }
     }
 
