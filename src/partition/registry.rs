@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use stratalog_types::{PartitionIndex, TopicId, TopicPartition};
 
 use super::leader::{Counters, Partition, log_config};
-use super::tier::{Tier, Tiered};
+use super::tier::{Tier, Tiered, TopicFacts};
 use crate::clock::Clock;
 use crate::config::{Settings, TopicConfig};
 use crate::log::{self, Log, LogDir};
@@ -114,6 +114,10 @@ impl Partitions {
         let config = Arc::new(resolve(settings, topic));
         let validate_fully = settings.text("stratalog.record.validation") == Some("full");
         let open = self.of_topic(topic.id);
+        let facts = facts_of(topic);
+        for tiered in open.iter().filter_map(|partition| partition.tiered()) {
+            tiered.set_topic(facts.clone());
+        }
         let mut logs = Vec::new();
         for index in open.len()..topic.partitions.len() {
             let partition = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
@@ -123,7 +127,7 @@ impl Partitions {
                 .open_log(&topic_partition, topic.id, &config, lost)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
             self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
-            let tiered = self.open_tiered(&log, &config)?;
+            let tiered = self.open_tiered(&log, &config, &facts)?;
             // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
             let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
             let unclean = lost || held || log.was_unclean();
@@ -160,10 +164,15 @@ impl Partitions {
 
     /// The tier's half of a log that is to be tiered, or was: what lies in the tier stays readable, and stays ours to
     /// remove, when tiering is turned off. Blocks.
-    fn open_tiered(&self, log: &Arc<Log>, config: &TopicConfig) -> Result<Option<Arc<Tiered>>, OpenError> {
+    fn open_tiered(
+        &self,
+        log: &Arc<Log>,
+        config: &TopicConfig,
+        facts: &Arc<TopicFacts>,
+    ) -> Result<Option<Arc<Tiered>>, OpenError> {
         let Some(tier) = &self.tier else { return Ok(None) };
         if config.remote_storage_enable || Tiered::was_opened(log) {
-            Ok(Some(Arc::new(Tiered::open(tier.clone(), log.clone())?)))
+            Ok(Some(Arc::new(Tiered::open(tier.clone(), log.clone(), facts.clone())?)))
         } else {
             Ok(None)
         }
@@ -216,12 +225,14 @@ impl Partitions {
     /// Applies a topic's new configuration to its partitions.
     pub fn update_config(&self, topic: &Topic, settings: &Settings) {
         let config = Arc::new(resolve(settings, topic));
+        let facts = facts_of(topic);
         for partition in self.of_topic(topic.id).iter() {
             partition.update_config(config.clone());
-            if partition.tiered().is_some() {
+            if let Some(tiered) = partition.tiered() {
+                tiered.set_topic(facts.clone());
                 continue;
             }
-            match self.open_tiered(partition.log(), &config) {
+            match self.open_tiered(partition.log(), &config, &facts) {
                 Ok(Some(tiered)) => partition.set_tiered(tiered),
                 Ok(None) => {}
                 Err(error) => {
@@ -250,6 +261,11 @@ impl Partitions {
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn facts_of(topic: &Topic) -> Arc<TopicFacts> {
+    let configs = topic.configs.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Arc::new(TopicFacts { partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX), configs })
 }
 
 /// A stored configuration was valid when it was set; one that no longer parses gives way to the defaults, loudly.

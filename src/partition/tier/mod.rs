@@ -12,4 +12,4 @@ mod tiered;
 
 pub use service::{Service, ServiceHandle, chain, count_upload};
 pub use shared::{OpenError, OwnerRecord, Tier};
-pub use tiered::{TierError, Tiered, UploadedSegment};
+pub use tiered::{TierError, Tiered, TopicFacts, UploadedSegment};

@@ -1,7 +1,7 @@
 //! One partition's history in the tier.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -108,16 +108,25 @@ pub struct UploadedSegment {
     pub committed: Committed,
 }
 
+/// What the bucket is told of a topic, so that it can be opened without its broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicFacts {
+    pub partitions: i32,
+    /// What the topic sets itself.
+    pub configs: Vec<(String, String)>,
+}
+
 pub struct Tiered {
     of: TierPartition,
     topic_name: Arc<str>,
+    topic: RwLock<Arc<TopicFacts>>,
     tier: Arc<Tier>,
     log: Arc<Log>,
     manifest: PartitionManifest,
     index: Arc<dyn SegmentIndex>,
     /// One upload, retention round or start at a time.
     work: tokio::sync::Mutex<Work>,
-    /// Chain digest of the newest segment, when this process uploaded it.
+    /// Chain digest of the newest segment, once it is known.
     chain: Mutex<Option<(Offset, Sha256)>>,
     swept_at: Mutex<Instant>,
 }
@@ -126,11 +135,13 @@ pub struct Tiered {
 struct Work {
     /// The leader epoch whose session is active.
     session: Option<LeaderEpoch>,
+    /// Partitions that the topic's marker is known to count; partition 0 keeps it.
+    marked_partitions: i32,
 }
 
 impl Tiered {
     /// Opens the local copy of the manifest: reads of tiered history can begin. Blocks; the bucket is not asked.
-    pub fn open(tier: Arc<Tier>, log: Arc<Log>) -> Result<Tiered, ManifestError> {
+    pub fn open(tier: Arc<Tier>, log: Arc<Log>, topic: Arc<TopicFacts>) -> Result<Tiered, ManifestError> {
         let of = TierPartition { topic_id: log.topic_id(), partition: log.topic_partition().partition };
         let topic_name = log.topic_partition().topic.clone();
         let config = ManifestConfig {
@@ -151,6 +162,7 @@ impl Tiered {
         Ok(Tiered {
             of,
             topic_name,
+            topic: RwLock::new(topic),
             tier,
             log,
             manifest,
@@ -164,6 +176,14 @@ impl Tiered {
     /// Whether anything of this log was ever tiered, as its directory says.
     pub fn was_opened(log: &Log) -> bool {
         log.path().join(COPY_FILE).exists()
+    }
+
+    pub fn set_topic(&self, topic: Arc<TopicFacts>) {
+        *self.topic.write().unwrap_or_else(PoisonError::into_inner) = topic;
+    }
+
+    fn topic(&self) -> Arc<TopicFacts> {
+        self.topic.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn partition(&self) -> TierPartition {
@@ -189,6 +209,7 @@ impl Tiered {
     /// A log that is not `clean` (emptied, or cut below what was synced) is judged against the fenced head, and restarts
     /// at the tier's end where it disagrees.
     async fn ensure_session(&self, work: &mut Work, leader_epoch: LeaderEpoch, clean: bool) -> Result<(), TierError> {
+        self.keep_marker(work).await?;
         if work.session == Some(leader_epoch) {
             return Ok(());
         }
@@ -201,12 +222,6 @@ impl Tiered {
             // Nothing was ever dropped locally for the tier's sake, so a missing head loses nothing.
             topic_is_new: self.log.local_log_start_offset() <= self.log.log_start_offset(),
         };
-        if self.of.partition.0 == 0 {
-            let life = self.tier.topic_life().await?;
-            if let Err(error) = life.create(self.of.topic_id, &self.topic_name, 1).await {
-                tracing::debug!(of = %self.of, "topic marker not written: {error}");
-            }
-        }
         match self.manifest.start(&leadership).await? {
             Started::Active { .. } => {
                 work.session = Some(leader_epoch);
@@ -220,6 +235,21 @@ impl Tiered {
                 Ok(())
             }
         }
+    }
+
+    /// Partition 0 keeps the topic's marker. Without it a bucket opened alone has the topic by its segments, so a marker
+    /// that cannot be written now is tried again with the next call and stops nobody.
+    async fn keep_marker(&self, work: &mut Work) -> Result<(), TierError> {
+        let partitions = self.topic().partitions;
+        if self.of.partition.0 != 0 || work.marked_partitions >= partitions {
+            return Ok(());
+        }
+        let life = self.tier.topic_life().await?;
+        match life.create(self.of.topic_id, &self.topic_name, partitions).await {
+            Ok(_) => work.marked_partitions = partitions,
+            Err(error) => tracing::debug!(of = %self.of, "topic marker not written: {error}"),
+        }
+        Ok(())
     }
 
     /// Begins this leadership's session, if it has not begun: for a log that is held until the tier was asked.
@@ -321,9 +351,13 @@ impl Tiered {
             return Err(TierError::Hole { from, to: end });
         };
         let (mut runs, aside) = source::open(segment);
-        let previous_digest = self.chain_before(from);
+        let previous_digest = self.chain_before(from).await?;
         let upload = SegmentUpload {
-            topic: TopicSection { of: self.of, name: self.topic_name.to_string(), config: Vec::new() },
+            topic: TopicSection {
+                of: self.of,
+                name: self.topic_name.to_string(),
+                config: self.topic().configs.clone(),
+            },
             name: pending.name(),
             end_offset: Some(end),
             raw_bytes_hint: bytes_hint,
@@ -340,9 +374,23 @@ impl Tiered {
         Ok(UploadedSegment { entry: uploaded.entry, committed })
     }
 
-    fn chain_before(&self, from: Offset) -> Sha256 {
-        let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
-        chain.as_ref().filter(|(end, _)| *end == from).map_or(Sha256([0; 32]), |(_, chain)| *chain)
+    /// The chain digest of the segment that ends at `from`: after a restart its footer says it. Zeros where there is none.
+    async fn chain_before(&self, from: Offset) -> Result<Sha256, TierError> {
+        let known = *self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, chain)) = known.filter(|(end, _)| *end == from) {
+            return Ok(chain);
+        }
+        let last = self.view().last_entry().await?;
+        let Some(entry) = last.filter(|entry| entry.end_offset == from) else { return Ok(Sha256([0; 32])) };
+        match self.tier.replay.footer(self.of, &entry, Instant::now() + RECONCILE_WAIT).await {
+            Ok(Some(footer)) => Ok(footer.digest.chain()),
+            Ok(None) => Err(TierError::NotInTime),
+            Err(ReplayError::CorruptFooter { .. } | ReplayError::ObjectMissing { .. }) => {
+                tracing::error!(of = %self.of, base_offset = %entry.base_offset, "damaged in the bucket: the chain of digests begins anew behind it");
+                Ok(Sha256([0; 32]))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Moves the log start by total retention, then deletes what has waited out its grace.

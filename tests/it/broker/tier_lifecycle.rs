@@ -1,15 +1,19 @@
 //! What a tiered partition goes through besides reads: lost directories, a bucket that does not answer, tiering turned
 //! off, topics that come again under their old names.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use stratalog::broker::Running;
 use stratalog::net::client::{ConfigOperation, OffsetSpec};
 use stratalog::partition::tier::TierError;
 use stratalog::partition::{Isolation, Partition, ReadError};
+use stratalog_tiering::format::{Footer, TAIL_BYTES, Tail};
+use stratalog_tiering::gc::topic::Marker;
 use stratalog_types::Offset;
 
 use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce, timestamp};
@@ -269,5 +273,52 @@ async fn a_topic_that_comes_again_under_its_name_has_nothing_of_the_old_one() {
     let running = start(dir.path(), &quick).await;
     let mut two = client(&running);
     compare(&mut two, "t", 0, 2500 + 11 * 50).await;
+    running.stop().await.unwrap();
+}
+
+fn footer_of(object: &Path) -> Footer {
+    let bytes = Bytes::from(std::fs::read(object).unwrap());
+    let tail = Tail::decode(&bytes.slice(bytes.len() - TAIL_BYTES..), bytes.len() as u64).unwrap();
+    let from = tail.footer_position as usize;
+    let footer = bytes.slice(from..from + tail.footer_bytes as usize);
+    Footer::decode(&footer, tail.footer_crc, tail.footer_position).unwrap()
+}
+
+/// The bucket alone says whose it is: names, counts, configuration, and one chain of digests across restarts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_tell_of_their_topic_and_chain_across_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = start(dir.path(), QUICK).await;
+    let mut one = client(&running);
+    let mut asked = topic("t", SMALL_SEGMENTS);
+    asked.partitions = Some(3);
+    one.create_topic(&asked, false).await.unwrap();
+    produce(&mut one, "t", 0, 3000).await;
+    running.control.flush("t".to_owned(), true).await.unwrap();
+    one.create_partitions("t", 4).await.unwrap();
+    one.alter_topic_configs("t", &[set("retention.ms", "-1")], false).await.unwrap();
+    drop(one);
+    running.stop().await.unwrap();
+    running = start(dir.path(), QUICK).await;
+    let mut two = client(&running);
+    produce(&mut two, "t", 3000, 5000).await;
+    running.control.flush("t".to_owned(), true).await.unwrap();
+
+    let id = running.node.image().topic("t").unwrap().id;
+    let listing = running.control.list(Some("t".to_owned())).await.unwrap();
+    let tier = dir.path().join("tier");
+    let footers: Vec<Footer> =
+        listing.partitions[0].segments.iter().map(|segment| footer_of(&tier.join(&segment.object))).collect();
+    assert!(footers.len() >= 5);
+    for pair in footers.windows(2) {
+        assert_eq!(pair[1].digest.previous, pair[0].digest.chain());
+    }
+    let configs = |footer: &Footer| footer.topic.config.iter().cloned().collect::<BTreeMap<String, String>>();
+    assert_eq!(configs(&footers[0])["segment.bytes"], "1048576");
+    assert!(!configs(&footers[0]).contains_key("retention.ms"));
+    assert_eq!(configs(footers.last().unwrap())["retention.ms"], "-1");
+    let marker = std::fs::read(tier.join(format!("v1/{id}/marker"))).unwrap();
+    let marker = Marker::decode(&marker).unwrap();
+    assert_eq!((marker.topic_name.as_str(), marker.partitions), ("t", 4));
     running.stop().await.unwrap();
 }

@@ -97,7 +97,8 @@ impl TopicLife {
                     Some(marker) if marker.state != MarkerState::Live => return Ok(Move::Already),
                     Some(marker) => marker.clone(),
                 };
-                Ok(Move::Write(Marker { state: MarkerState::Deleted, deleted_at, ..marker }))
+                let partitions = marker.partitions.max(partitions);
+                Ok(Move::Write(Marker { state: MarkerState::Deleted, deleted_at, partitions, ..marker }))
             })
             .await?;
         Ok(Deletion { topic_id, version: marker.version, nonce: marker.nonce })
