@@ -1,17 +1,23 @@
 //! ListOffsets: the special timestamps -1 to -6 and offsets by timestamp, over both tiers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
+use tokio::time::Instant;
 
 use super::error;
 use super::node::Node;
 use crate::net::RequestContext;
 use crate::partition::{Isolation, ListedOffset, OffsetSpec};
+
+/// Partitions of one request that are looked up side by side.
+const LOOKUPS_MAX: usize = 64;
 
 pub async fn handle(
     node: Arc<Node>,
@@ -19,43 +25,67 @@ pub async fn handle(
     request: ListOffsetsRequest,
     version: i16,
 ) -> ListOffsetsResponse {
-    let isolation = if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
+    let asked = Asked {
+        isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        version,
+        deadline: deadline(&node, request.timeout_ms),
+    };
     let image = node.image();
-    let mut topics = Vec::new();
-    for topic in request.topics {
-        let mut partitions = Vec::new();
-        for asked in &topic.partitions {
-            let partition = node.partition(&image, &topic.name, asked.partition_index);
-            partitions.push(match partition {
-                Some(partition) => list(&partition, asked, isolation, version).await,
-                None => refusal(asked.partition_index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            });
+    let lookups = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|row| (&topic.name, row.clone())));
+    let lookups = lookups.map(|(topic, row)| {
+        let partition = node.partition(&image, topic, row.partition_index);
+        async move {
+            match partition {
+                Some(partition) => list(&partition, &row, &asked).await,
+                None => refusal(row.partition_index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            }
         }
-        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+    });
+    let lookups: Vec<_> = lookups.collect();
+    let mut rows = stream::iter(lookups).buffered(LOOKUPS_MAX);
+    let mut topics = Vec::new();
+    for topic in &request.topics {
+        let partitions = rows.by_ref().take(topic.partitions.len()).collect().await;
+        topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
     }
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }
 
-async fn list(
-    partition: &Arc<crate::partition::Partition>,
-    asked: &ListOffsetsPartition,
+/// When the whole request is answered: the broker's bound, or the client's where that is less (KIP-1075).
+fn deadline(node: &Node, timeout_ms: i32) -> Instant {
+    let bound = node.config.tier.as_ref().map_or(Duration::ZERO, |tier| tier.lookup_wait_max);
+    let asked = u64::try_from(timeout_ms).ok().filter(|asked| *asked > 0).map(Duration::from_millis);
+    Instant::now() + asked.map_or(bound, |asked| asked.min(bound))
+}
+
+/// The terms of a request.
+#[derive(Clone, Copy)]
+struct Asked {
     isolation: Isolation,
     version: i16,
+    deadline: Instant,
+}
+
+async fn list(
+    partition: &Arc<crate::partition::Partition>,
+    row: &ListOffsetsPartition,
+    asked: &Asked,
 ) -> ListOffsetsPartitionResponse {
-    let refuse = |code| refusal(asked.partition_index, code);
+    let version = asked.version;
+    let refuse = |code| refusal(row.partition_index, code);
     let epoch = partition.leader_epoch().0;
-    match asked.current_leader_epoch {
+    match row.current_leader_epoch {
         -1 => {}
         claimed if claimed < epoch => return refuse(ErrorCode::FENCED_LEADER_EPOCH),
         claimed if claimed > epoch => return refuse(ErrorCode::UNKNOWN_LEADER_EPOCH),
         _ => {}
     }
-    let Some(spec) = spec(asked.timestamp, version) else { return refuse(ErrorCode::UNSUPPORTED_VERSION) };
-    match partition.list_offset(spec, isolation).await {
+    let Some(spec) = spec(row.timestamp, version) else { return refuse(ErrorCode::UNSUPPORTED_VERSION) };
+    match partition.list_offset(spec, asked.isolation, asked.deadline).await {
         Ok(listed) => {
             let ListedOffset { offset, timestamp, leader_epoch } = listed;
             ListOffsetsPartitionResponse {
-                partition_index: asked.partition_index,
+                partition_index: row.partition_index,
                 timestamp,
                 offset,
                 leader_epoch: if version >= 4 { leader_epoch } else { -1 },
@@ -63,7 +93,7 @@ async fn list(
             }
         }
         Err(error) => {
-            tracing::warn!(partition = %partition.topic_partition(), timestamp = asked.timestamp, "offset not found: {error}");
+            tracing::warn!(partition = %partition.topic_partition(), timestamp = row.timestamp, "offset not found: {error}");
             refuse(error::of_read(&error))
         }
     }

@@ -1,6 +1,7 @@
 //! Where a timestamp, or one of Kafka's special timestamps, lies: over both tiers.
 
 use stratalog_types::{LeaderEpoch, Offset};
+use tokio::time::Instant;
 
 use super::error::ReadError;
 use super::leader::{Isolation, Partition};
@@ -37,8 +38,13 @@ impl ListedOffset {
 }
 
 impl Partition {
-    /// Answers from the local log where it can; asks the tier where it must.
-    pub async fn list_offset(&self, spec: OffsetSpec, isolation: Isolation) -> Result<ListedOffset, ReadError> {
+    /// Answers from the local log where it can; asks the tier, until `deadline`, for what is not on disk.
+    pub async fn list_offset(
+        &self,
+        spec: OffsetSpec,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> Result<ListedOffset, ReadError> {
         if self.is_behind_tier() {
             return Err(ReadError::BehindTier);
         }
@@ -55,8 +61,8 @@ impl Partition {
                 _ => ListedOffset::NONE,
             }),
             OffsetSpec::EarliestPendingUpload => Ok(self.earliest_pending_upload()),
-            OffsetSpec::MaxTimestamp => self.max_timestamp(isolation).await,
-            OffsetSpec::Timestamp(timestamp) => self.at_timestamp(timestamp, isolation).await,
+            OffsetSpec::MaxTimestamp => self.max_timestamp(isolation, deadline).await,
+            OffsetSpec::Timestamp(timestamp) => self.at_timestamp(timestamp, isolation, deadline).await,
         }
     }
 
@@ -78,24 +84,38 @@ impl Partition {
         }
     }
 
-    async fn max_timestamp(&self, isolation: Isolation) -> Result<ListedOffset, ReadError> {
+    async fn max_timestamp(&self, isolation: Isolation, deadline: Instant) -> Result<ListedOffset, ReadError> {
         let local = self.log().max_timestamp_offset().map_err(ReadError::Log)?;
         let local = local.filter(|found| found.offset < self.visible_end(isolation)).map(ListedOffset::from);
-        let tiered = self.tiered_max_timestamp().await?;
-        let best = [tiered, local].into_iter().flatten().reduce(|tiered, local| {
-            // The earlier of two equal ones, as Kafka takes the first record with the largest timestamp.
-            if local.timestamp > tiered.timestamp { local } else { tiered }
-        });
-        Ok(best.unwrap_or(ListedOffset::NONE))
+        let at_least = local.map_or(0, |local| local.timestamp);
+        let tiered = match self.tiered_below_local() {
+            Some(below) => self.tiered_max_timestamp(at_least, below, deadline).await?,
+            None => None,
+        };
+        // Of two equal ones the earlier, as Kafka takes the first record with the largest timestamp.
+        Ok(tiered.or(local).unwrap_or(ListedOffset::NONE))
     }
 
-    async fn at_timestamp(&self, timestamp: i64, isolation: Isolation) -> Result<ListedOffset, ReadError> {
-        if let Some(found) = self.tiered_at_timestamp(timestamp).await? {
+    async fn at_timestamp(
+        &self,
+        timestamp: i64,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> Result<ListedOffset, ReadError> {
+        if let Some(below) = self.tiered_below_local()
+            && let Some(found) = self.tiered_at_timestamp(timestamp, below, deadline).await?
+        {
             return Ok(found);
         }
         let found = self.log().offset_for_timestamp(timestamp).map_err(ReadError::Log)?;
         let visible = found.filter(|found| found.offset < self.visible_end(isolation));
         Ok(visible.map_or(ListedOffset::NONE, ListedOffset::from))
+    }
+
+    /// Where the local log starts, if only the tier has what lies before it.
+    fn tiered_below_local(&self) -> Option<Offset> {
+        let local_start = self.log().local_log_start_offset();
+        (local_start > self.log_start_offset()).then_some(local_start)
     }
 }
 

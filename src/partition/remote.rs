@@ -78,24 +78,40 @@ impl Partition {
         Ok((segments, bytes))
     }
 
-    pub(super) async fn tiered_max_timestamp(&self) -> Result<Option<ListedOffset>, ReadError> {
-        let Some(tiered) = self.tiered() else { return Ok(None) };
-        let entries = tiered.entries().await.map_err(ReadError::Tier)?;
-        let Some(newest) = entries.iter().map(|entry| entry.max_timestamp).max().filter(|max| *max >= 0) else {
-            return Ok(None);
-        };
-        self.tiered_at_timestamp(newest).await
+    /// The tier's half, once its manifest is known: before, it would tell of no record where there are some.
+    fn known_tier(&self) -> Result<Option<Arc<Tiered>>, ReadError> {
+        match self.tiered() {
+            Some(tiered) if !tiered.view().is_known() => Err(ReadError::Tier(TierError::NotKnown)),
+            tiered => Ok(tiered),
+        }
     }
 
-    pub(super) async fn tiered_at_timestamp(&self, timestamp: i64) -> Result<Option<ListedOffset>, ReadError> {
-        let Some(tiered) = self.tiered() else { return Ok(None) };
-        let log_start_offset = self.log_start_offset();
-        if log_start_offset < self.log().local_log_start_offset() && !tiered.view().is_known() {
-            return Err(ReadError::Tier(TierError::NotKnown));
+    /// The first of the records below `below` with the largest timestamp, where that is at least `at_least`.
+    pub(super) async fn tiered_max_timestamp(
+        &self,
+        at_least: i64,
+        below: Offset,
+        deadline: Instant,
+    ) -> Result<Option<ListedOffset>, ReadError> {
+        let Some(tiered) = self.known_tier()? else { return Ok(None) };
+        match tiered.view().max_timestamp(self.log_start_offset(), below) {
+            Some(newest) if newest >= at_least => self.tiered_at_timestamp(newest, below, deadline).await,
+            _ => Ok(None),
         }
+    }
+
+    /// The first record below `below` at or after `timestamp`.
+    pub(super) async fn tiered_at_timestamp(
+        &self,
+        timestamp: i64,
+        below: Offset,
+        deadline: Instant,
+    ) -> Result<Option<ListedOffset>, ReadError> {
+        let Some(tiered) = self.known_tier()? else { return Ok(None) };
+        let log_start_offset = self.log_start_offset();
         let mut from = log_start_offset;
-        loop {
-            let deadline = Instant::now() + tiered.config().lookup_wait_max;
+        // The manifest's head tells, without a request, whether any segment there is late enough.
+        while tiered.view().max_timestamp(from, below).is_some_and(|newest| newest >= timestamp) {
             let chunk = tiered.chunk_at_timestamp(timestamp, from, deadline).await.map_err(ReadError::Tier)?;
             let Some(chunk) = chunk else { return Ok(None) };
             let mut last = from;
@@ -119,6 +135,7 @@ impl Partition {
             }
             from = last;
         }
+        Ok(None)
     }
 
     /// Whole batches from the one that holds `from`; empty when the store is not in time.

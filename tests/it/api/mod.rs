@@ -19,6 +19,7 @@ mod elect_leaders;
 mod fetch;
 mod incremental_alter_configs;
 mod list_config_resources;
+mod list_offsets;
 mod no_authorizer;
 mod offset_for_leader_epoch;
 

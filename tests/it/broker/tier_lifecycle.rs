@@ -19,6 +19,10 @@ use stratalog_types::Offset;
 use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce, timestamp};
 use super::{client, start, topic};
 
+fn soon() -> tokio::time::Instant {
+    tokio::time::Instant::now() + std::time::Duration::from_secs(1)
+}
+
 /// The records are old: nothing expires unless a test says so.
 const QUICK: &[(&str, &str)] = &[
     ("remote.log.manager.task.interval.ms", "20"),
@@ -106,7 +110,8 @@ async fn a_lost_directory_keeps_its_log_start_and_answers_nothing_before_the_tie
             let located = held.locate(Offset(at), 1000, Isolation::ReadUncommitted, true);
             assert!(matches!(located, Err(ReadError::BehindTier)), "{located:?}");
         }
-        let latest = held.list_offset(stratalog::partition::OffsetSpec::Latest, Isolation::ReadUncommitted).await;
+        let latest =
+            held.list_offset(stratalog::partition::OffsetSpec::Latest, Isolation::ReadUncommitted, soon()).await;
         assert!(matches!(latest, Err(ReadError::BehindTier)), "{latest:?}");
         head.give_back();
 
@@ -157,7 +162,7 @@ async fn a_store_that_is_not_in_time_is_not_an_answer_to_a_timestamp() {
     std::fs::rename(&object, &aside).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, &object, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
     let spec = stratalog::partition::OffsetSpec::Timestamp(timestamp(10));
-    let answer = partition(&running).list_offset(spec, Isolation::ReadUncommitted).await;
+    let answer = partition(&running).list_offset(spec, Isolation::ReadUncommitted, soon()).await;
     assert!(matches!(answer, Err(ReadError::Tier(TierError::NotInTime))), "{answer:?}");
     let (object, writer) = (object.clone(), object);
     let writer = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(writer));

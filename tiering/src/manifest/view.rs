@@ -116,6 +116,18 @@ impl ManifestView {
         })
     }
 
+    /// The largest timestamp among the segments that hold an offset of `from .. below`, by what the head says of them:
+    /// no page is read. A page or a segment that a bound cuts counts whole, so that this may be more than what is there,
+    /// never less. `None` when no record there has a timestamp.
+    pub fn max_timestamp(&self, from: Offset, below: Offset) -> Option<i64> {
+        let head = self.head()?;
+        let from = from.max(head.log_start_offset);
+        let pages = head.pages.iter().map(|page| (page.base_offset, page.end_offset, page.max_timestamp));
+        let entries = head.entries.iter().map(|entry| (entry.base_offset, entry.end_offset, entry.max_timestamp));
+        let within = pages.chain(entries).filter(|(base, end, _)| *base < below && *end > from);
+        within.map(|(.., timestamp)| timestamp).max().filter(|timestamp| *timestamp >= 0)
+    }
+
     /// Up to `count_max` entries from the one that holds `from` on, in order.
     pub async fn entries_from(&self, from: Offset, count_max: usize) -> Result<Vec<Entry>, ManifestError> {
         let mut entries = Vec::new();

@@ -122,9 +122,16 @@ async fn commits_survive_a_restart_and_are_read_with_the_bucket_away() {
     let view = two.manifest.snapshot();
     assert_eq!(view.next_offset(), Offset(100));
     assert_eq!(view.totals().segments, 10);
+    let entries = view.entries_from(Offset(0), usize::MAX).await.unwrap();
     let Lookup::Found(found) = view.lookup(Offset(55)).await.unwrap() else { panic!("not found") };
     assert_eq!((found.base_offset, found.end_offset), (Offset(50), Offset(60)));
     assert_eq!(view.lookup_timestamp(550, Offset(0)).await.unwrap(), Some(found));
+    let newest = |from, below| view.max_timestamp(Offset(from), Offset(below));
+    let of_segments = |from: usize, to: usize| entries[from..to].iter().map(|entry| entry.max_timestamp).max();
+    assert_eq!(newest(0, 100), of_segments(0, 10));
+    assert_eq!(newest(0, 50), of_segments(0, 5));
+    assert_eq!(newest(41, 51), of_segments(4, 6));
+    assert_eq!(newest(100, 200), None);
     assert_eq!(two.checkpoint.load(Ordering::SeqCst), 0);
 }
 
@@ -155,6 +162,10 @@ async fn many_segments_spill_and_are_found() {
         let by_time = view.lookup_timestamp(offset * 10, Offset(0)).await.unwrap().unwrap();
         assert_eq!(by_time.base_offset, found.base_offset);
     }
+    let newest = view.lookup(Offset(19_999)).await.unwrap();
+    let Lookup::Found(newest) = newest else { panic!("not found") };
+    one.store.kill();
+    assert_eq!(view.max_timestamp(Offset(0), Offset(20_000)), Some(newest.max_timestamp));
 }
 
 #[tokio::test]
