@@ -68,9 +68,13 @@ async fn add(
         let assignment = plan(topic, &asked, &brokers, partitions_max)?;
         let added = assignment.len();
         if !validate_only {
-            let topic = node.metadata.add_partitions(topic.id, topic.partitions.len(), assignment)?;
+            let before = topic.partitions.len();
+            let topic = node.metadata.add_partitions(topic.id, before, assignment)?;
             node.open_partitions(&topic).map_err(|error| {
-                tracing::error!(topic = %topic.name, "partitions added, their logs not made: {error}");
+                tracing::error!(topic = %topic.name, "partitions not added, their logs cannot be made: {error}");
+                if let Err(error) = node.metadata.remove_added_partitions(topic.id, before) {
+                    tracing::error!(topic = %topic.name, "partitions without logs not undone: {error}; delete the topic");
+                }
                 Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
             })?;
         }

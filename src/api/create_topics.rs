@@ -182,14 +182,18 @@ fn plan(node: &Node, creation: Creation) -> Result<NewTopic, Refusal> {
     Ok(NewTopic { name: creation.name, assignment, configs, created_at_ms: node.clock.now_ms() })
 }
 
-/// Durable in the metadata first, then the directories: a crash between is healed at the next start.
+/// Durable in the metadata first, then the directories: a crash between is healed at the next start, a failure between
+/// is undone, so that no topic stays whose partitions do not serve.
 async fn commit(node: &Arc<Node>, new: NewTopic) -> Result<Arc<Topic>, Refusal> {
     let node = node.clone();
     blocking(move || {
         let _changing = node.lock_changes();
         let topic = node.metadata.create_topic(new)?;
         node.open_partitions(&topic).map_err(|error| {
-            tracing::error!(topic = %topic.name, "topic created, its logs not: {error}");
+            tracing::error!(topic = %topic.name, "topic not created, its logs cannot be made: {error}");
+            if let Err(error) = node.metadata.delete_topic(topic.id) {
+                tracing::error!(topic = %topic.name, "topic without logs not undone: {error}; delete it");
+            }
             Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
         })?;
         for line in without_effect(&topic.configs) {

@@ -178,6 +178,14 @@ impl Metadata {
         })
     }
 
+    /// Takes partitions back that were appended and could not be made: `count` stay.
+    pub fn remove_added_partitions(&self, id: TopicId, count: usize) -> Result<Arc<Topic>, Error> {
+        self.change_topic(id, |topic| {
+            topic.partitions.truncate(count);
+            Ok(())
+        })
+    }
+
     pub fn set_topic_configs(&self, id: TopicId, configs: BTreeMap<String, String>) -> Result<Arc<Topic>, Error> {
         self.change_topic(id, |topic| {
             topic.configs = configs;

@@ -178,10 +178,23 @@ impl Partitions {
         }
     }
 
-    /// `open_topic` one caller at a time: for topics created while serving.
+    /// `open_topic` one caller at a time: for topics created while serving. A creation that fails leaves no directory.
     pub fn create_topic(&self, metadata: &Metadata, topic: &Topic, settings: &Settings) -> Result<(), OpenError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.open_topic(metadata, topic, settings, false)
+        self.open_topic(metadata, topic, settings, false).inspect_err(|_| self.remove_unserved(topic.id))
+    }
+
+    /// Removes the directories of a topic's partitions that are not served.
+    fn remove_unserved(&self, topic: TopicId) {
+        let served = count(self.of_topic(topic).len());
+        let of_topic = |dir: &log::PartitionDir| {
+            dir.topic_id == Some(topic) && i64::from(dir.topic_partition.partition.0) >= served
+        };
+        for dir in self.log_dir.partitions_on_disk().into_iter().filter(of_topic) {
+            if let Err(error) = self.log_dir.remove_partition(&dir) {
+                tracing::error!(path = %dir.path.display(), "directory of a creation that failed not removed: {error}");
+            }
+        }
     }
 
     fn open_log(

@@ -4,6 +4,7 @@ use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::create_partitions::{
     CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsTopic,
 };
+use stratalog_protocol::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 
 use super::{Fixture, OK, Told, told};
 
@@ -83,5 +84,51 @@ async fn added_partitions_serve_and_stay() {
     let mut fixture = fixture.restart().await;
     let again = create(&mut fixture, vec![topic("cp", 3, None)], false).await;
     assert_eq!(again[0].1, told(ErrorCode::INVALID_PARTITIONS, "Topic already has 3 partition(s)."));
+    fixture.stop().await;
+}
+
+/// A file that stands where a partition's directory belongs: the directory cannot be made.
+fn in_the_way(fixture: &Fixture, partition: &str) -> std::path::PathBuf {
+    let path = fixture.data_dir().join(partition);
+    std::fs::write(&path, b"").unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_creation_that_fails_half_way_leaves_nothing() {
+    let mut fixture = Fixture::start().await;
+    let obstacle = in_the_way(&fixture, "t-1");
+    let asked =
+        CreatableTopic { name: "t".to_owned(), num_partitions: 3, replication_factor: 1, ..CreatableTopic::default() };
+    let request = CreateTopicsRequest { topics: vec![asked], ..CreateTopicsRequest::default() };
+    let refused = fixture.ask(&request, 7).await.topics.remove(0);
+    assert_eq!(refused.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+    assert!(fixture.running.node.image().topic("t").is_none());
+    assert!(!fixture.data_dir().join("t-0").exists());
+    std::fs::remove_file(obstacle).unwrap();
+    fixture.create("t", 3, &[]).await;
+    for partition in 0..3 {
+        assert_eq!(fixture.produce_batch("t", partition, b"v", 30_000).await, Ok(0));
+    }
+    let mut fixture = fixture.restart().await;
+    assert_eq!(fixture.produce_batch("t", 2, b"v", 30_000).await, Ok(1));
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn partitions_that_cannot_be_made_are_not_added() {
+    let mut fixture = Fixture::start().await;
+    fixture.create("t", 1, &[]).await;
+    let obstacle = in_the_way(&fixture, "t-2");
+    let refused = create(&mut fixture, vec![topic("t", 4, None)], false).await;
+    assert_eq!(refused[0].1.0, ErrorCode::KAFKA_STORAGE_ERROR);
+    assert_eq!(fixture.running.node.image().topic("t").unwrap().partitions.len(), 1);
+    assert!(!fixture.data_dir().join("t-1").exists());
+    assert_eq!(fixture.produce_batch("t", 0, b"v", 30_000).await, Ok(0));
+    std::fs::remove_file(obstacle).unwrap();
+    assert_eq!(create(&mut fixture, vec![topic("t", 4, None)], false).await[0].1, OK);
+    for partition in 1..4 {
+        assert_eq!(fixture.produce_batch("t", partition, b"v", 30_000).await, Ok(0));
+    }
     fixture.stop().await;
 }
