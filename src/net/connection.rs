@@ -1,6 +1,9 @@
 //! One connection: reads frames, has them placed in order, sends the replies in order.
 //!
 //! One task does it all, so a request costs no hop between threads. Replies that are ready together leave in one write.
+//!
+//! A peer's end is seen also while its requests wait: a little is read ahead then, and nothing is placed. What was placed
+//! learns of it (`RequestContext::peer_gone`), so that no long poll outlives its client; what changes something goes on.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,6 +26,8 @@ use crate::metrics::Metrics;
 
 /// Requests of one connection that may be placed and not yet answered.
 const INFLIGHT_REQUESTS_MAX: usize = 64;
+/// Bytes that may wait in memory while nothing may be placed: enough to see whether the peer is still there.
+const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of memory parts gathered into one write before it is sent.
 const COALESCE_BYTES_MAX: usize = 256 * 1024;
 
@@ -42,6 +47,8 @@ pub enum Ended {
     Shutdown,
     #[error("idle for longer than connections.max.idle.ms")]
     Idle,
+    #[error("the peer read nothing of its answers for connections.max.idle.ms")]
+    NotReading,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("the peer broke the protocol: {0}")]
@@ -55,6 +62,7 @@ impl Ended {
     pub fn by_broker(&self) -> Option<&'static str> {
         match self {
             Ended::Idle => Some("idle"),
+            Ended::NotReading => Some("not_reading"),
             Ended::Frame(_) | Ended::Protocol(_) => Some("protocol"),
             Ended::ByClient | Ended::Shutdown | Ended::Io(_) => None,
         }
@@ -73,6 +81,7 @@ pub struct Connection {
     idle_max: Duration,
     idle_timer: Pin<Box<Sleep>>,
     last_active: Instant,
+    peer_gone: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
 
@@ -85,11 +94,13 @@ enum Serial {
 impl Connection {
     pub fn new(
         stream: TcpStream,
-        context: RequestContext,
+        mut context: RequestContext,
         dispatch: Dispatch,
         config: &ConnectionConfig,
         shutdown: watch::Receiver<bool>,
     ) -> Connection {
+        let (peer_gone, gone) = watch::channel(false);
+        context.peer_gone = gone;
         Connection {
             stream,
             context,
@@ -101,6 +112,7 @@ impl Connection {
             idle_max: config.idle_max,
             idle_timer: Box::pin(sleep(config.idle_max)),
             last_active: Instant::now(),
+            peer_gone,
             metrics: config.metrics.clone(),
         }
     }
@@ -135,7 +147,8 @@ impl Connection {
                     return Ok(Ended::ByClient);
                 }
             }
-            let may_read = self.may_place() && broken.is_none() && !at_end && !self.is_draining();
+            let room = self.may_place() || self.reader.buffered() < READ_AHEAD_BYTES_MAX;
+            let may_read = room && broken.is_none() && !at_end && !self.is_draining();
             tokio::select! {
                 biased;
                 Some(reply) = self.inflight.next(), if !self.inflight.is_empty() => self.answer(reply).await?,
@@ -143,7 +156,10 @@ impl Connection {
                     self.last_active = Instant::now();
                     let bytes = read?;
                     self.metrics.network_bytes_in.inc_by(bytes as u64);
-                    at_end = bytes == 0;
+                    if bytes == 0 {
+                        at_end = true;
+                        self.peer_gone.send_replace(true);
+                    }
                 }
                 _ = self.shutdown.changed(), if !self.is_draining() => {}
                 () = idle(&mut self.idle_timer), if self.inflight.is_empty() => self.check_idle()?,
@@ -195,7 +211,10 @@ impl Connection {
             }
             reply = self.inflight.next().now_or_never().flatten();
         }
-        let sent = send_parts(&self.stream, &mut parts).await?;
+        let sent = send_parts(&self.stream, &mut parts, self.idle_max).await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Ended::NotReading,
+            _ => Ended::Io(error),
+        })?;
         self.metrics.network_bytes_out.inc_by(sent);
         if let Some(reason) = close {
             return Err(Ended::Protocol(reason));
@@ -230,7 +249,7 @@ fn idle<'a>(timer: &'a mut Pin<Box<Sleep>>) -> impl Future<Output = ()> + 'a {
 /// What a connection's end is worth in the log.
 pub fn log_end(ended: &Ended, context: &RequestContext) {
     match ended {
-        Ended::ByClient | Ended::Shutdown | Ended::Idle | Ended::Io(_) => {
+        Ended::ByClient | Ended::Shutdown | Ended::Idle | Ended::NotReading | Ended::Io(_) => {
             tracing::debug!(client = %context.client_address, "connection ended: {ended}");
         }
         Ended::Frame(_) | Ended::Protocol(_) => {

@@ -64,6 +64,11 @@ impl FrameReader {
         stream.read_buf(&mut self.buffer).await
     }
 
+    /// Bytes that were read and are not yet handed out.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether bytes of an unfinished frame are waiting for the rest.
     pub fn is_mid_frame(&self) -> bool {
         !self.buffer.is_empty()

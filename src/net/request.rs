@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use stratalog_protocol::part::Part;
+use tokio::sync::watch;
 
 use crate::security::Principal;
 
@@ -28,6 +29,8 @@ pub struct RequestContext {
     pub received_at: Instant,
     /// Unique among the connections of this process.
     pub connection_id: u64,
+    /// Turns true when the peer has closed its side: nobody may be there to read a late answer.
+    pub peer_gone: watch::Receiver<bool>,
     client_info: Arc<Mutex<ClientInfo>>,
 }
 
@@ -40,6 +43,7 @@ impl RequestContext {
             local_address: local,
             received_at: Instant::now(),
             connection_id,
+            peer_gone: watch::channel(false).1,
             client_info: Arc::default(),
         }
     }

@@ -2,14 +2,18 @@
 //!
 //! A file range whose pages are not in the page cache would block the worker: each piece is probed first
 //! (`preadv2` with `RWF_NOWAIT`) and, on a miss, read ahead on the blocking pool before it is sent.
+//!
+//! A peer that reads nothing for `stall_max` is given up; one that reads slowly is not.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use stratalog_protocol::part::{FileRange, Part};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::platform;
 
@@ -18,15 +22,16 @@ const SLICES_MAX: usize = 64;
 /// Bytes of a file sent between two yields; performance notes: bounded bursts are faster and fair.
 const SEND_PIECE_BYTES: u64 = 512 * 1024;
 
-/// Sends everything in `parts`, in order. Returns the bytes sent.
-pub async fn send_parts(stream: &TcpStream, parts: &mut VecDeque<Part>) -> io::Result<u64> {
+/// Sends everything in `parts`, in order. Returns the bytes sent; [`io::ErrorKind::TimedOut`] once the socket took
+/// nothing for `stall_max`.
+pub async fn send_parts(stream: &TcpStream, parts: &mut VecDeque<Part>, stall_max: Duration) -> io::Result<u64> {
     let mut sent = 0;
     while let Some(front) = parts.front() {
         match front {
-            Part::Bytes(_) => sent += send_bytes(stream, parts).await?,
+            Part::Bytes(_) => sent += send_bytes(stream, parts, stall_max).await?,
             Part::File(_) => {
                 let Some(Part::File(range)) = parts.pop_front() else { continue };
-                sent += send_file(stream, &range, !parts.is_empty()).await?;
+                sent += send_file(stream, &range, !parts.is_empty(), stall_max).await?;
             }
         }
     }
@@ -34,7 +39,7 @@ pub async fn send_parts(stream: &TcpStream, parts: &mut VecDeque<Part>) -> io::R
 }
 
 /// Sends the run of memory parts at the front; tells the kernel to wait for the file part behind it, if one is.
-async fn send_bytes(stream: &TcpStream, parts: &mut VecDeque<Part>) -> io::Result<u64> {
+async fn send_bytes(stream: &TcpStream, parts: &mut VecDeque<Part>, stall_max: Duration) -> io::Result<u64> {
     let run: usize = parts.iter().take_while(|part| matches!(part, Part::Bytes(_))).count();
     let more_follows = run < parts.len();
     let mut run: VecDeque<Bytes> = parts
@@ -46,12 +51,11 @@ async fn send_bytes(stream: &TcpStream, parts: &mut VecDeque<Part>) -> io::Resul
         .collect();
     let mut sent = 0;
     while !run.is_empty() {
-        let written = stream
-            .async_io(Interest::WRITABLE, || {
-                let slices: Vec<IoSlice<'_>> = run.iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
-                platform::send_vectored(stream, &slices, more_follows || run.len() > SLICES_MAX)
-            })
-            .await?;
+        let written = write(stream, stall_max, || {
+            let slices: Vec<IoSlice<'_>> = run.iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
+            platform::send_vectored(stream, &slices, more_follows || run.len() > SLICES_MAX)
+        })
+        .await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
@@ -72,7 +76,12 @@ fn consume(run: &mut VecDeque<Bytes>, mut written: usize) {
     }
 }
 
-async fn send_file(stream: &TcpStream, range: &FileRange, more_follows: bool) -> io::Result<u64> {
+/// One write, as soon as the socket takes some of it.
+async fn write(stream: &TcpStream, stall_max: Duration, some: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    timeout(stall_max, stream.async_io(Interest::WRITABLE, some)).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+async fn send_file(stream: &TcpStream, range: &FileRange, more_follows: bool, stall_max: Duration) -> io::Result<u64> {
     let end = range.position + u64::from(range.length);
     let mut position = range.position;
     while position < end {
@@ -85,9 +94,8 @@ async fn send_file(stream: &TcpStream, range: &FileRange, more_follows: bool) ->
         let mut left = piece;
         while left > 0 {
             let more = more_follows || position + left < end;
-            let sent = stream
-                .async_io(Interest::WRITABLE, || platform::send_file(stream, &range.file, position, left, more))
-                .await?;
+            let piece = || platform::send_file(stream, &range.file, position, left, more);
+            let sent = write(stream, stall_max, piece).await?;
             if sent == 0 {
                 // The frame's length is already out: only closing tells the client that the rest will not come.
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a segment is shorter than its index says"));

@@ -14,6 +14,8 @@ use super::send::send_parts;
 use super::*;
 use crate::metrics::{Metrics, ReasonLabel};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -34,7 +36,7 @@ async fn parts_arrive_in_order() {
         parts.push_back(Part::Bytes(Bytes::from_static(b"x")));
     }
     let expected = [b"head".as_slice(), &body[10..2_500_010], &[b'x'; 200]].concat();
-    let sender = tokio::spawn(async move { send_parts(&server, &mut parts).await.unwrap() });
+    let sender = tokio::spawn(async move { send_parts(&server, &mut parts, HOUR).await.unwrap() });
     let mut got = Vec::new();
     client.read_to_end(&mut got).await.unwrap();
     assert_eq!(sender.await.unwrap(), expected.len() as u64);
@@ -45,7 +47,7 @@ async fn parts_arrive_in_order() {
 async fn a_short_file_closes_instead_of_padding() {
     let range = FileRange { file: Arc::new(tempfile::tempfile().unwrap()), position: 0, length: 10 };
     let (_client, server) = pair().await;
-    let error = send_parts(&server, &mut VecDeque::from([Part::File(range)])).await.unwrap_err();
+    let error = send_parts(&server, &mut VecDeque::from([Part::File(range)]), HOUR).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
@@ -97,18 +99,19 @@ fn echo(body: Bytes) -> Reply {
 
 /// Serves one connection whose frames starting with 's' are serial; frames holding 'w' wait for `gate`.
 async fn serve(gate: Arc<Notify>) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
-    serve_counted(gate, Admission::new(10, 10, Arc::default())).await
+    serve_counted(gate, Admission::new(10, 10, Arc::default()), HOUR).await
 }
 
 async fn serve_counted(
     gate: Arc<Notify>,
     admission: Arc<Admission>,
+    idle_max: Duration,
 ) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let server = Server::bind(Config {
         listener: "PLAINTEXT".into(),
         address: "127.0.0.1:0".parse().unwrap(),
         frame_bytes_max: 1000,
-        idle_max: Duration::from_secs(600),
+        idle_max,
         backlog: 16,
         receive_buffer_bytes: Some(65_536),
         send_buffer_bytes: Some(65_536),
@@ -184,7 +187,7 @@ async fn replies_before_a_broken_frame_still_leave() {
 async fn connections_and_bytes_are_counted() {
     let metrics: Arc<Metrics> = Arc::default();
     let admission = Admission::new(10, 10, metrics.clone());
-    let (mut client, stop, running) = serve_counted(Arc::new(Notify::new()), admission).await;
+    let (mut client, stop, running) = serve_counted(Arc::new(Notify::new()), admission, HOUR).await;
     client.write_all(&frame(b"12345")).await.unwrap();
     assert_eq!(read_frames(&mut client, 1).await, [b"12345".to_vec()]);
     assert_eq!((metrics.connections_accepted.get(), metrics.connections.get()), (1, 1));
@@ -196,6 +199,30 @@ async fn connections_and_bytes_are_counted() {
     assert_eq!(metrics.connections.get(), 0);
     let closed = metrics.connections_refused.get_or_create(&ReasonLabel { reason: "protocol" }).get();
     assert_eq!(closed, 1);
+}
+
+/// Waits until the broker has closed a connection for `reason`.
+async fn closed_for(metrics: &Metrics, reason: &'static str) {
+    let closed = metrics.connections_refused.get_or_create_owned(&ReasonLabel { reason });
+    let closing = async {
+        while closed.get() == 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closing).await.expect(reason);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_reads_is_closed() {
+    let metrics: Arc<Metrics> = Arc::default();
+    let admission = Admission::new(10, 10, metrics.clone());
+    let idle_max = Duration::from_millis(50);
+    let (client, _stop, _running) = serve_counted(Arc::new(Notify::new()), admission, idle_max).await;
+    // Answers that nobody reads fill both sockets' buffers; the writes here stop there too.
+    let (_unread, mut asks) = client.into_split();
+    let asking = tokio::spawn(async move { while asks.write_all(&frame(&[b'x'; 900])).await.is_ok() {} });
+    closed_for(&metrics, "not_reading").await;
+    asking.await.unwrap();
 }
 
 #[test]

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use futures::stream::StreamExt;
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::call::Outcome;
@@ -45,7 +46,7 @@ struct Terms {
 
 pub fn place(
     node: Arc<Node>,
-    _context: RequestContext,
+    context: RequestContext,
     request: FetchRequest,
     version: i16,
 ) -> BoxFuture<'static, Outcome<FetchResponse>> {
@@ -53,7 +54,9 @@ pub fn place(
         isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
         bytes_max: u32::try_from(request.max_bytes).unwrap_or(0).min(node.config.network.fetch_bytes_max),
-        wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        // A peer that vanished without a word is not waited for longer than an idle one.
+        wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0))
+            .min(node.config.network.connections_idle_max),
         remote_wait_min: node.config.tier.as_ref().map_or(Duration::ZERO, |tier| tier.fetch_wait_max),
     };
     let step = match node.fetch_sessions.step(&request, version) {
@@ -64,14 +67,14 @@ pub fn place(
         }
     };
     async move {
-        let answers = gather(&node, &terms, &step.wanted).await;
+        let answers = gather(&node, &terms, &step.wanted, context.peer_gone).await;
         Outcome::Answer(respond(step, answers))
     }
     .boxed()
 }
 
 /// Reads until there is enough, something is wrong, or the wait is over.
-async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
+async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted], mut peer_gone: watch::Receiver<bool>) -> Vec<Answer> {
     let started = Instant::now();
     let mut draining = node.draining.clone();
     let mut remote = Remote::default();
@@ -87,7 +90,7 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
         }
         let wait = if remote.running.is_empty() { terms.wait } else { terms.wait.max(terms.remote_wait_min) };
         let deadline = started + wait;
-        if pass.is_enough() || Instant::now() >= deadline || *draining.borrow() {
+        if pass.is_enough() || Instant::now() >= deadline || *draining.borrow() || *peer_gone.borrow() {
             return pass.into_answers();
         }
         let Some(woken) = waiter.replace(Waiter::new()) else { continue };
@@ -100,6 +103,8 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted]) -> Vec<Answer> {
             }
             () = sleep_until(deadline) => return pass.into_answers(),
             _ = draining.changed() => {}
+            // Its sender is gone with the connection, and this future too.
+            _ = peer_gone.changed() => {}
         }
         drop(registrations);
     }

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use stratalog_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use stratalog_protocol::{Part, encode_request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Fixture;
@@ -85,6 +88,31 @@ async fn a_deleted_topic_ends_the_waits_for_it() {
     assert_eq!(deleted.responses[0].error_code, ErrorCode::NONE);
     let answer = timeout(HANG, waiting).await.unwrap().unwrap();
     assert_eq!(answer.responses[0].partitions[0].error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_has_gone_leaves_no_wait_behind() {
+    let mut fixture = Fixture::start().await;
+    fixture.create("t", 1, &[]).await;
+    let mut wire = Vec::new();
+    // More than may be in flight: the broker reads no further, and finds the end all the same.
+    for correlation_id in 0..100 {
+        let long = request("t", 1, 1 << 20, FOREVER_MS);
+        for part in encode_request(&long, 12, correlation_id, Some("it")).unwrap() {
+            let Part::Bytes(bytes) = part else { panic!("requests are memory") };
+            wire.extend_from_slice(&bytes);
+        }
+    }
+    let mut peer = TcpStream::connect(fixture.running.address()).await.unwrap();
+    peer.write_all(&wire).await.unwrap();
+    fixture.until(|metrics| metrics.fetches_waiting.get() > 0).await;
+    peer.shutdown().await.unwrap();
+    // Its side is still open for answers: each request has one.
+    let mut answers = Vec::new();
+    timeout(HANG, peer.read_to_end(&mut answers)).await.unwrap().unwrap();
+    assert!(!answers.is_empty());
+    fixture.until(|metrics| metrics.fetches_waiting.get() == 0 && metrics.connections.get() == 1).await;
     fixture.stop().await;
 }
 
