@@ -9,14 +9,38 @@ pub fn expand(structure: &Structure) -> TokenStream {
     let default = default(structure);
     let fields = structure_impl(structure);
     let message = message_impl(structure);
+    let debug = redacted_debug(structure);
     quote! {
         const _: () = {
             use ::stratalog_protocol::codec;
             #default
             #fields
             #message
+            #debug
         };
     }
+}
+
+/// `Debug` of a struct with a secret: that it is there and how long, never what. Such a struct derives none itself.
+fn redacted_debug(structure: &Structure) -> Option<TokenStream> {
+    let name = &structure.name;
+    let text = name.to_string();
+    let fields = structure.fields.iter().map(|field| {
+        let (ident, label) = (&field.name, field.name.to_string());
+        match field.secret {
+            true => quote!(.field(#label, &codec::Redacted::of(&self.#ident))),
+            false => quote!(.field(#label, &self.#ident)),
+        }
+    });
+    structure.fields.iter().any(|field| field.secret).then(|| {
+        quote! {
+            impl ::core::fmt::Debug for #name {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct(#text)#(#fields)*.finish()
+                }
+            }
+        }
+    })
 }
 
 fn default(structure: &Structure) -> TokenStream {

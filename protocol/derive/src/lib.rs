@@ -21,6 +21,7 @@
 //! * `tag`: it is the tagged field of this number. It is written when it differs from its default.
 //! * `default`: any expression. An `Option` without it starts as `Some` of an empty value, as Kafka's own does.
 //! * `ignorable`: a version that lacks it drops its value; otherwise a value beside the default is an error.
+//! * `secret`: `Debug` shows its length alone. The struct then has its `Debug` from here and derives none.
 //!
 //! The output is calls of generic functions of `stratalog_protocol::codec`, a line per field: hundreds of messages
 //! must not cost a minute of compilation.

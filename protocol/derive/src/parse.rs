@@ -26,6 +26,7 @@ pub struct Field {
     pub tag: Option<u32>,
     pub default: Option<Expr>,
     pub ignorable: bool,
+    pub secret: bool,
 }
 
 impl Field {
@@ -88,6 +89,7 @@ fn field(field: &syn::Field) -> Result<Field> {
         tag: None,
         default: None,
         ignorable: false,
+        secret: false,
     };
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("field")) {
         attribute.parse_nested_meta(|meta| parsed.set(&meta))?;
@@ -112,7 +114,8 @@ impl Field {
             "default" => self.default = Some(meta.value()?.parse()?),
             "not_null" => self.not_null = true,
             "ignorable" => self.ignorable = true,
-            _ => return Err(meta.error("expected since, until, nullable, not_null, tag, default or ignorable")),
+            "secret" => self.secret = true,
+            _ => return Err(meta.error("expected since, until, nullable, not_null, tag, default, ignorable or secret")),
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod error;
 mod field;
 mod message;
 mod records;
+mod redacted;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use field::{
 };
 pub use message::{Message, Structure, absent, at_least_one_byte, message_version};
 pub use records::Records;
+pub use redacted::{Redacted, Secret};
 pub use schema::{FieldSchema, Wire};
 
 /// A message version as the field codecs see it: the number, and whether it is flexible (KIP-482), which makes lengths

@@ -18,9 +18,10 @@ pub struct AlterConfigsResource {
     pub configs: Vec<AlterableConfig>,
 }
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct AlterableConfig {
     pub name: String,
+    #[field(secret)]
     pub value: Option<String>,
 }
 

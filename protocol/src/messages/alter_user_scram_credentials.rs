@@ -19,13 +19,15 @@ pub struct ScramCredentialDeletion {
     pub mechanism: i8,
 }
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct ScramCredentialUpsertion {
     pub name: String,
     /// 1: SCRAM-SHA-256; 2: SCRAM-SHA-512.
     pub mechanism: i8,
     pub iterations: i32,
+    #[field(secret)]
     pub salt: Bytes,
+    #[field(secret)]
     pub salted_password: Bytes,
 }
 

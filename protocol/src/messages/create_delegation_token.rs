@@ -22,7 +22,7 @@ pub struct CreatableRenewers {
     pub principal_name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 #[message(versions = 1..=3, flexible = 2)]
 pub struct CreateDelegationTokenResponse {
     pub error_code: ErrorCode,
@@ -36,6 +36,7 @@ pub struct CreateDelegationTokenResponse {
     pub expiry_timestamp_ms: i64,
     pub max_timestamp_ms: i64,
     pub token_id: String,
+    #[field(secret)]
     pub hmac: Bytes,
     pub throttle_time_ms: i32,
 }

@@ -25,7 +25,7 @@ pub struct DescribeDelegationTokenResponse {
     pub throttle_time_ms: i32,
 }
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct DescribedDelegationToken {
     pub principal_type: String,
     pub principal_name: String,
@@ -37,6 +37,7 @@ pub struct DescribedDelegationToken {
     pub expiry_timestamp: i64,
     pub max_timestamp: i64,
     pub token_id: String,
+    #[field(secret)]
     pub hmac: Bytes,
     pub renewers: Vec<DescribedDelegationTokenRenewer>,
 }

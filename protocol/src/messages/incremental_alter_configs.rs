@@ -18,11 +18,12 @@ pub struct AlterConfigsResource {
     pub configs: Vec<AlterableConfig>,
 }
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 pub struct AlterableConfig {
     pub name: String,
     /// 0: set; 1: delete; 2: append; 3: subtract.
     pub config_operation: i8,
+    #[field(secret)]
     pub value: Option<String>,
 }
 

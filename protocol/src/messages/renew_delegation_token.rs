@@ -5,9 +5,10 @@ use stratalog_protocol_derive::Message;
 
 use crate::ErrorCode;
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 #[message(versions = 1..=2, flexible = 2)]
 pub struct RenewDelegationTokenRequest {
+    #[field(secret)]
     pub hmac: Bytes,
     pub renew_period_ms: i64,
 }

@@ -5,17 +5,19 @@ use stratalog_protocol_derive::Message;
 
 use crate::ErrorCode;
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 #[message(versions = 0..=2, flexible = 2)]
 pub struct SaslAuthenticateRequest {
+    #[field(secret)]
     pub auth_bytes: Bytes,
 }
 
-#[derive(Debug, Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message)]
 #[message(versions = 0..=2, flexible = 2)]
 pub struct SaslAuthenticateResponse {
     pub error_code: ErrorCode,
     pub error_message: Option<String>,
+    #[field(secret)]
     pub auth_bytes: Bytes,
     /// After this the client authenticates again (KIP-368); 0: never.
     #[field(since = 1, ignorable)]

@@ -8,6 +8,7 @@ mod golden;
 mod hostile;
 mod list;
 mod oracle;
+mod secrets;
 
 /// The bytes of parts that lie in memory.
 fn joined(parts: &[stratalog_protocol::Part]) -> bytes::Bytes {
