@@ -215,3 +215,17 @@ async fn metered_counts_and_changes_nothing() {
     assert_eq!((ranged.calls, ranged.errors, ranged.bytes_received), (8, 4, 1 + 400_000 + 4089 + 1));
     assert!(usage[&(P, Method::PutStream)].bytes_sent > 27 << 20);
 }
+
+#[tokio::test]
+async fn what_the_protocol_asks_about_is_no_error_of_the_store() {
+    let meter = Meter::default();
+    let store = MeteredStore::new(Arc::new(MemoryStore::new()), meter.clone());
+    store.get("v1/head", P).await.unwrap_err();
+    store.put_create("v1/head", Bytes::from_static(b"a"), P).await.unwrap();
+    store.put_create("v1/head", Bytes::from_static(b"b"), P).await.unwrap_err();
+    store.get_range("v1/lost.seg", 0..1, P).await.unwrap_err();
+    let usage = meter.by_purpose();
+    let errors = |method| usage[&(P, method)].errors;
+    let counted = [Method::Get, Method::PutCreate, Method::GetRange].map(errors);
+    assert_eq!(counted, [0, 0, 1]);
+}

@@ -92,6 +92,19 @@ impl Meter {
     }
 }
 
+/// Whether an answer counts as an error of the store. A head that is not there yet, and a commit that another one
+/// preceded, are what the protocol asks about; a segment that is not there is a loss.
+fn is_failure(error: &StoreError, method: Method) -> bool {
+    match error {
+        StoreError::AlreadyExists { .. } | StoreError::Precondition { .. } => false,
+        StoreError::NotFound { .. } => !matches!(method, Method::Get | Method::Head),
+        StoreError::Ambiguous { .. }
+        | StoreError::Unavailable { .. }
+        | StoreError::Refused { .. }
+        | StoreError::WrongAnswer { .. } => true,
+    }
+}
+
 /// `v1/<topicId>/...`
 fn topic_of(key: &str) -> Option<TopicId> {
     key.split('/').nth(1)?.parse().ok()
@@ -126,7 +139,7 @@ impl MeteredStore {
         self.meter.add(key, purpose, method, |usage| {
             usage.calls += 1;
             usage.requests += requests.max(1);
-            usage.errors += u64::from(outcome.is_err());
+            usage.errors += u64::from(outcome.as_ref().is_err_and(|error| is_failure(error, method)));
             usage.bytes_sent += sent;
             usage.bytes_received += received;
         });
