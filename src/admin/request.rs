@@ -44,8 +44,12 @@ pub enum Readiness {
         what: String,
     },
     Ready,
-    /// Up, but something that the operator must see to is wrong.
+    /// Serves, but something that the operator must see to is wrong.
     Degraded {
+        why: String,
+    },
+    /// Up, but what it was set up with does not let it keep its promises.
+    NotReady {
         why: String,
     },
     Stopping,

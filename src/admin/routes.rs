@@ -94,6 +94,7 @@ async fn ready(State(routes): State<Routes>) -> Response {
     let (code, status, message) = match routes.handle.readiness() {
         Readiness::Ready => (StatusCode::OK, "ready", None),
         Readiness::Degraded { why } => (StatusCode::OK, "degraded", Some(why)),
+        Readiness::NotReady { why } => (StatusCode::SERVICE_UNAVAILABLE, "not_ready", Some(why)),
         Readiness::Starting { what } => (StatusCode::SERVICE_UNAVAILABLE, "starting", Some(what)),
         Readiness::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", None),
     };

@@ -50,6 +50,12 @@ async fn health_follows_readiness() {
     assert!(ask(address, "GET /health/live HTTP/1.1").await.starts_with("HTTP/1.1 200"));
     readiness.send(Readiness::Ready).expect("told");
     assert!(ask(address, "GET /health/ready HTTP/1.1").await.starts_with("HTTP/1.1 200"));
+    readiness.send(Readiness::Degraded { why: "the bucket is away".to_owned() }).expect("told");
+    let degraded = ask(address, "GET /health/ready HTTP/1.1").await;
+    assert!(degraded.starts_with("HTTP/1.1 200") && degraded.contains("the bucket is away"), "{degraded}");
+    readiness.send(Readiness::NotReady { why: "not our bucket".to_owned() }).expect("told");
+    let refused = ask(address, "GET /health/ready HTTP/1.1").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("not our bucket"), "{refused}");
     readiness.send(Readiness::Stopping).expect("told");
     assert!(ask(address, "GET /health/ready HTTP/1.1").await.starts_with("HTTP/1.1 503"));
 }

@@ -4,6 +4,7 @@
 //! drain, background tasks end, the data directory closes with its clean mark. What fails at start undoes what was built
 //! by dropping it; a stop that is cut short leaves no clean mark, and the next start recovers.
 
+mod health;
 mod store;
 mod tier_control;
 
@@ -142,7 +143,17 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
         }
         None => None,
     };
-    let _ = readiness.send(Readiness::Ready);
+    // With a tier, the first answer of its bucket says whether the broker is ready.
+    match node.partitions.tier() {
+        Some(tier) => {
+            let what = format!("asking {}", tier.config.location);
+            let _ = readiness.send(Readiness::Starting { what });
+        }
+        None => {
+            let _ = readiness.send(Readiness::Ready);
+        }
+    }
+    background.spawn(health::watch(node.clone(), readiness.clone(), stopped.clone()));
     Ok(Running { node, listening, admin, control: handle, readiness, controlling, stop, serving, background })
 }
 

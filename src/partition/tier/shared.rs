@@ -113,6 +113,12 @@ impl Tier {
         Ok(*self.owner_epoch.get_or_init(|| claim.owner_epoch))
     }
 
+    /// Asks the bucket whether it is ours: one small GET. The first time it claims it.
+    pub async fn confirm(&self) -> Result<(), ClaimError> {
+        let Some(held) = self.owner_epoch.get() else { return self.owner_epoch().await.map(drop) };
+        self.claim.claim(Some(*held)).await.map(drop)
+    }
+
     /// The markers of this cluster's topics.
     pub async fn topic_life(&self) -> Result<TopicLife, ClaimError> {
         let owner_epoch = self.owner_epoch().await?;
