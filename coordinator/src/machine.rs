@@ -66,8 +66,6 @@ pub enum Request {
         states: Vec<String>,
         types: Vec<String>,
     },
-    /// These topics are gone, by name and id: so are their offsets.
-    TopicsDeleted(Vec<(String, Uuid)>),
 }
 
 /// What a shard answers.
@@ -85,7 +83,6 @@ pub enum Reply {
     DescribeClassic(describe_groups::DescribedGroup),
     DescribeConsumer(consumer_group_describe::DescribedGroup),
     ListGroups(Vec<list_groups::ListedGroup>),
-    TopicsDeleted,
 }
 
 impl Reply {
@@ -125,7 +122,6 @@ impl Reply {
             Reply::DescribeClassic(group) => group.error_code = error,
             Reply::DescribeConsumer(group) => group.error_code = error,
             Reply::ListGroups(groups) => groups.clear(),
-            Reply::TopicsDeleted => {}
         }
     }
 }
