@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("metadata", 2),
     ("net", 2),
     ("partition", 3),
+    ("coordinator", 4),
     ("admin", 6),
     ("api", 6),
     ("broker", 7),

@@ -59,9 +59,9 @@ pub fn dispatch(node: Arc<Node>) -> Dispatch {
     Arc::new(move |context, frame| place(node.clone(), context, frame))
 }
 
-fn place(node: Arc<Node>, context: RequestContext, frame: Bytes) -> Placed {
+fn place(node: Arc<Node>, mut context: RequestContext, frame: Bytes) -> Placed {
     let mut body = Decoder::new(frame);
-    let header = match RequestHeader::decode(&mut body) {
+    let mut header = match RequestHeader::decode(&mut body) {
         Ok(header) => header,
         Err(error) => return close(format!("request header: {error}")),
     };
@@ -76,6 +76,7 @@ fn place(node: Arc<Node>, context: RequestContext, frame: Bytes) -> Placed {
         }
         return close(format!("{} version {} is not served", header.api_key, header.api_version));
     }
+    context.client_id = header.client_id.take().unwrap_or_default();
     (api.handler)(Call { node, context, header, body, measured })
 }
 

@@ -21,6 +21,9 @@ pub fn check_broker_id(name: &str, node_id: i32, word: &str, expected: &str) -> 
     }
 }
 
+/// Keys of the broker that coordinators look up each time.
+const COORDINATORS: &[&str] = &["group.consumer.assignment.interval.ms"];
+
 /// Whether a running broker acts on a new value: what topics inherit is passed on to them, and what has no effect, or
 /// none yet, cannot be missed. Kafka changes a few more; here they are read once, at start.
 pub fn can_change(key: &Key) -> bool {
@@ -30,7 +33,7 @@ pub fn can_change(key: &Key) -> bool {
     };
     key.dynamic
         && match key.stance {
-            Stance::Honoured => inherited(),
+            Stance::Honoured => inherited() || COORDINATORS.contains(&key.name),
             Stance::NoEffect | Stance::Pending(_) => true,
             Stance::Refused(_) => false,
         }

@@ -139,6 +139,7 @@ async fn delete(node: &Arc<Node>, id: TopicId) -> Result<(), Refusal> {
         let _changing = node.lock_changes();
         let topic = node.metadata.delete_topic(id)?;
         node.partitions.delete_topic(id);
+        node.groups.topics_deleted(&[(topic.name.to_string(), id.0)]);
         tracing::info!(topic = %topic.name, %id, "topic deleted");
         Ok(())
     })

@@ -5,7 +5,7 @@ use stratalog_protocol::records::BatchError;
 
 use crate::partition::tier::TierError;
 use crate::partition::{AppendError, Ended, ReadError};
-use crate::{log, metadata};
+use crate::{coordinator, log, metadata};
 
 pub fn of_append(error: &AppendError) -> ErrorCode {
     match error {
@@ -82,6 +82,15 @@ pub fn of_ended(ended: Ended, known: bool, by_id: bool) -> ErrorCode {
         Ended::Gone if known => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         Ended::Gone if by_id => ErrorCode::UNKNOWN_TOPIC_ID,
         Ended::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    }
+}
+
+pub fn of_coordinator(error: coordinator::Error) -> ErrorCode {
+    match error {
+        coordinator::Error::Loading => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        coordinator::Error::NotCoordinator => ErrorCode::NOT_COORDINATOR,
+        coordinator::Error::NotAvailable => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        coordinator::Error::TooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }
 

@@ -1,11 +1,15 @@
-//! FindCoordinator: on one node this broker coordinates every key.
+//! FindCoordinator: on one node this broker coordinates every key. The first who asks for a group's makes the topic that
+//! groups are kept in.
 
 use std::sync::Arc;
 
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 
+use super::create_topics;
+use super::group::offsets_creation;
 use super::node::Node;
+use crate::coordinator::OFFSETS_TOPIC;
 use crate::net::RequestContext;
 
 /// The first version that asks for several keys at a time (KIP-699).
@@ -19,9 +23,11 @@ pub async fn handle(
     version: i16,
 ) -> FindCoordinatorResponse {
     let (host, port) = node.advertised(&context);
+    let served = request.key_type != GROUP || offsets_topic(&node).await;
     let find = |key: &str| {
         let refused = match request.key_type {
-            GROUP => None,
+            GROUP if served => None,
+            GROUP => Some((ErrorCode::COORDINATOR_NOT_AVAILABLE, "the offsets topic could not be made")),
             // Transaction and share coordinators are not served yet.
             1 | 2 => Some((ErrorCode::COORDINATOR_NOT_AVAILABLE, "this coordinator is not served by this version")),
             _ => Some((ErrorCode::INVALID_REQUEST, "unknown coordinator type")),
@@ -49,4 +55,23 @@ pub async fn handle(
         port: found.port,
         ..FindCoordinatorResponse::default()
     }
+}
+
+/// Whether the topic of groups is there; it is made if it is not.
+async fn offsets_topic(node: &Arc<Node>) -> bool {
+    if node.groups.is_open() {
+        return true;
+    }
+    let creation = offsets_creation(&node.settings());
+    match create_topics::create(node, creation).await {
+        Ok(_) => {}
+        Err(refusal) if refusal.code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
+        Err(refusal) => {
+            let problem = refusal.message.unwrap_or_else(|| refusal.code.to_string());
+            tracing::error!("{OFFSETS_TOPIC} cannot be made: {problem}");
+            return false;
+        }
+    }
+    node.groups.clone().open().await;
+    true
 }

@@ -11,8 +11,10 @@ use stratalog_protocol::messages::metadata::{
 use stratalog_types::TopicId;
 
 use super::create_topics::{self, Creation};
+use super::group::offsets_creation;
 use super::node::Node;
 use super::operations;
+use crate::coordinator::OFFSETS_TOPIC;
 use crate::metadata::{Image, Topic, topic_name};
 use crate::net::RequestContext;
 
@@ -97,12 +99,16 @@ async fn find(
     if !may_create || !node.config.topics.auto_create {
         return refusal(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(name));
     }
-    let creation = Creation {
-        name: name.to_owned(),
-        partitions: None,
-        replication_factor: None,
-        assignment: None,
-        configs: BTreeMap::new(),
+    let creation = if name == OFFSETS_TOPIC {
+        offsets_creation(&node.settings())
+    } else {
+        Creation {
+            name: name.to_owned(),
+            partitions: None,
+            replication_factor: None,
+            assignment: None,
+            configs: BTreeMap::new(),
+        }
     };
     match create_topics::create(node, creation).await {
         Ok(topic) => describe(&topic),

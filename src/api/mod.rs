@@ -10,16 +10,20 @@ mod api_versions;
 mod call;
 mod config_change;
 mod config_resource;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_acls;
 mod create_partitions;
 mod create_topics;
 mod delete_acls;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -30,18 +34,27 @@ mod elect_leaders;
 mod error;
 mod fetch;
 mod find_coordinator;
+mod group;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod node;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod operations;
 mod produce;
 mod refusal;
+mod sync_group;
 
 use std::ops::RangeInclusive;
 
@@ -67,7 +80,15 @@ pub static TABLE: &[Api] = &[
     Api { key: ApiKey::FETCH, advertised: 4..=18, handler: overlapping!(fetch) },
     Api { key: ApiKey::LIST_OFFSETS, advertised: 1..=11, handler: serial!(list_offsets) },
     Api { key: ApiKey::METADATA, advertised: 0..=13, handler: serial!(metadata) },
+    Api { key: ApiKey::OFFSET_COMMIT, advertised: 2..=10, handler: serial!(offset_commit) },
+    Api { key: ApiKey::OFFSET_FETCH, advertised: 1..=10, handler: serial!(offset_fetch) },
     Api { key: ApiKey::FIND_COORDINATOR, advertised: 0..=6, handler: serial!(find_coordinator) },
+    Api { key: ApiKey::JOIN_GROUP, advertised: 0..=9, handler: serial!(join_group) },
+    Api { key: ApiKey::HEARTBEAT, advertised: 0..=4, handler: serial!(heartbeat) },
+    Api { key: ApiKey::LEAVE_GROUP, advertised: 0..=5, handler: serial!(leave_group) },
+    Api { key: ApiKey::SYNC_GROUP, advertised: 0..=5, handler: serial!(sync_group) },
+    Api { key: ApiKey::DESCRIBE_GROUPS, advertised: 0..=6, handler: serial!(describe_groups) },
+    Api { key: ApiKey::LIST_GROUPS, advertised: 0..=5, handler: serial!(list_groups) },
     Api { key: ApiKey::API_VERSIONS, advertised: 0..=4, handler: serial!(api_versions) },
     Api { key: ApiKey::CREATE_TOPICS, advertised: 2..=7, handler: serial!(create_topics) },
     Api { key: ApiKey::DELETE_TOPICS, advertised: 1..=6, handler: serial!(delete_topics) },
@@ -81,6 +102,7 @@ pub static TABLE: &[Api] = &[
     Api { key: ApiKey::ALTER_CONFIGS, advertised: 0..=2, handler: serial!(alter_configs) },
     Api { key: ApiKey::DESCRIBE_LOG_DIRS, advertised: 1..=5, handler: serial!(describe_log_dirs) },
     Api { key: ApiKey::CREATE_PARTITIONS, advertised: 0..=3, handler: serial!(create_partitions) },
+    Api { key: ApiKey::DELETE_GROUPS, advertised: 0..=2, handler: serial!(delete_groups) },
     Api { key: ApiKey::ELECT_LEADERS, advertised: 0..=2, handler: serial!(elect_leaders) },
     Api { key: ApiKey::INCREMENTAL_ALTER_CONFIGS, advertised: 0..=1, handler: serial!(incremental_alter_configs) },
     Api {
@@ -93,6 +115,7 @@ pub static TABLE: &[Api] = &[
         advertised: 0..=0,
         handler: serial!(list_partition_reassignments),
     },
+    Api { key: ApiKey::OFFSET_DELETE, advertised: 0..=0, handler: serial!(offset_delete) },
     Api { key: ApiKey::DESCRIBE_CLIENT_QUOTAS, advertised: 0..=1, handler: serial!(describe_client_quotas) },
     Api {
         key: ApiKey::DESCRIBE_USER_SCRAM_CREDENTIALS,
@@ -104,6 +127,8 @@ pub static TABLE: &[Api] = &[
     Api { key: ApiKey::DESCRIBE_PRODUCERS, advertised: 0..=0, handler: serial!(describe_producers) },
     Api { key: ApiKey::DESCRIBE_TRANSACTIONS, advertised: 0..=0, handler: serial!(describe_transactions) },
     Api { key: ApiKey::LIST_TRANSACTIONS, advertised: 0..=2, handler: serial!(list_transactions) },
+    Api { key: ApiKey::CONSUMER_GROUP_HEARTBEAT, advertised: 0..=1, handler: serial!(consumer_group_heartbeat) },
+    Api { key: ApiKey::CONSUMER_GROUP_DESCRIBE, advertised: 0..=1, handler: serial!(consumer_group_describe) },
     Api { key: ApiKey::LIST_CONFIG_RESOURCES, advertised: 0..=1, handler: serial!(list_config_resources) },
     Api { key: ApiKey::DESCRIBE_TOPIC_PARTITIONS, advertised: 0..=0, handler: serial!(describe_topic_partitions) },
 ];

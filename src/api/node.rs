@@ -11,6 +11,7 @@ use super::TABLE;
 use super::fetch::Sessions;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Settings};
+use crate::coordinator::{Groups, group_config};
 use crate::metadata::{self, Image, Metadata, ProducerIdBlock, Topic};
 use crate::metrics::{ApiMetrics, Measured, Metrics};
 use crate::net::RequestContext;
@@ -22,6 +23,7 @@ pub struct Node {
     pub cluster_id: String,
     pub metadata: Arc<Metadata>,
     pub partitions: Arc<Partitions>,
+    pub groups: Arc<Groups>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub fetch_sessions: Sessions,
@@ -47,12 +49,22 @@ impl Node {
         let settings = RwLock::new(Arc::new(config.settings.clone()));
         let api_metrics =
             TABLE.iter().map(|api| (api.key, ApiMetrics::of(&metrics, api.key.name().unwrap_or("unknown")))).collect();
+        let groups_config = group_config(&config.settings, &metadata.image().group_configs);
+        let groups = Groups::new(
+            metadata.clone(),
+            partitions.clone(),
+            metrics.clone(),
+            clock.clone(),
+            &config.settings,
+            groups_config,
+        );
         let fetch_sessions = Sessions::new(config.network.fetch_sessions_max);
         Node {
             config,
             cluster_id,
             metadata,
             partitions,
+            groups,
             metrics,
             clock,
             fetch_sessions,
@@ -85,6 +97,12 @@ impl Node {
 
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.refresh_groups();
+    }
+
+    /// The coordinators of groups take over what the configuration says now.
+    pub fn refresh_groups(&self) {
+        self.groups.replace_config(group_config(&self.settings(), &self.image().group_configs));
     }
 
     /// One change of topics or configuration at a time: what the metadata says and what the partitions do move together.

@@ -109,6 +109,8 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
     }
     let mut background = JoinSet::new();
     background.spawn(maintain(node.clone(), stopped.clone()));
+    background.spawn(node.groups.clone().open());
+    background.spawn(node.groups.clone().run(stopped.clone()));
     let tier_tasks = ServiceHandle::default();
     let service = Service {
         tier: node.partitions.tier().cloned(),

@@ -89,6 +89,9 @@ impl Metadata {
                     reason: "the key does not end in a broker id".to_owned(),
                 })?;
                 image.node_configs.insert(id, record::decode::<record::Configs>(&key, &value)?.configs);
+            } else if let Some(group) = key.strip_prefix(record::GROUP_CONFIGS) {
+                let configs = record::decode::<record::Configs>(&key, &value)?.configs;
+                image.group_configs.insert(group.to_owned(), configs);
             } else {
                 let reason = "no record of this name is known here: start the newer stratalog that wrote it".to_owned();
                 return Err(StoreError::Corrupt { key, reason }.into());
@@ -251,6 +254,23 @@ impl Metadata {
         let value = record::encode(&key, &record::Configs::new(configs.clone()))?;
         image.node_configs.insert(node, configs);
         self.publish(&[Change::Put(key, value)], image)?;
+        Ok(())
+    }
+
+    /// Replaces the configs of one group; none are left of one without any.
+    pub fn set_group_configs(&self, group: &str, configs: BTreeMap<String, String>) -> Result<(), Error> {
+        let _changing = self.lock();
+        let mut image = Image::clone(&self.image());
+        let key = format!("{}{group}", record::GROUP_CONFIGS);
+        let change = if configs.is_empty() {
+            image.group_configs.remove(group);
+            Change::Delete(key)
+        } else {
+            let value = record::encode(&key, &record::Configs::new(configs.clone()))?;
+            image.group_configs.insert(group.to_owned(), configs);
+            Change::Put(key, value)
+        };
+        self.publish(&[change], image)?;
         Ok(())
     }
 

@@ -62,6 +62,8 @@ pub struct Image {
     pub broker_configs: BTreeMap<String, String>,
     /// Dynamic configs of single brokers, by id; stronger than those of all.
     pub node_configs: BTreeMap<i32, BTreeMap<String, String>>,
+    /// Configs of single groups, by group id, whether the group is there or not.
+    pub group_configs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Image {

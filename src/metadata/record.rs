@@ -4,6 +4,7 @@
 //! /cluster/producer-ids        {"v":1,"next":N}                      the first producer id of the next block
 //! /configs/brokers             {"v":1,"configs":{...}}               dynamic configs of all brokers
 //! /configs/brokers/<id>        {"v":1,"configs":{...}}               dynamic configs of one broker
+//! /configs/groups/<group>       {"v":1,"configs":{...}}               configs of one group
 //! /topics/<name>               {"v":1,"id":"..","created_at_ms":N,"configs":{..},"partitions":[..]}
 //! /cluster/tier-owner          {"v":1,"owner_epoch":N}               our claim on the bucket
 //! /deleting/<topic id>         {"v":1,"name":"..","partitions":N,"tiered":B}   metadata gone, bytes not yet
@@ -22,6 +23,8 @@ pub const TIER_OWNER: &str = "/cluster/tier-owner";
 pub const BROKER_CONFIGS: &str = "/configs/brokers";
 /// Followed by the id of a broker.
 pub const NODE_CONFIGS: &str = "/configs/brokers/";
+/// Followed by the id of a group.
+pub const GROUP_CONFIGS: &str = "/configs/groups/";
 pub const TOPICS: &str = "/topics/";
 pub const DELETING: &str = "/deleting/";
 

@@ -201,6 +201,12 @@ metrics! {
     log_recovery_bytes_cut: Counter = Counter::default(),
         "log_recovery_cut" in Bytes, "Bytes cut off torn tails at recovery, kept in side files";
 
+    groups: Gauge = Gauge::default(), "groups", "Consumer groups coordinated here";
+    group_offsets: Gauge = Gauge::default(), "group_offsets", "Partitions with a committed offset, over all groups";
+    group_requests_waiting: Gauge = Gauge::default(),
+        "group_requests_waiting", "Requests of members that wait for the others of their group";
+    group_records_loaded: Counter = Counter::default(), "group_records_loaded", "Records of groups read at start";
+
     store_requests: Family<StoreRequestLabels, Counter> = Family::default(),
         "store_requests", "Requests to the object store, by operation, purpose and outcome";
     store_bytes: Family<StoreBytesLabels, Counter> = Family::default(),

@@ -31,6 +31,8 @@ pub struct RequestContext {
     pub connection_id: u64,
     /// Turns true when the peer has closed its side: nobody may be there to read a late answer.
     pub peer_gone: watch::Receiver<bool>,
+    /// Of the request's header; empty if it has none.
+    pub client_id: String,
     client_info: Arc<Mutex<ClientInfo>>,
 }
 
@@ -44,6 +46,7 @@ impl RequestContext {
             received_at: Instant::now(),
             connection_id,
             peer_gone: watch::channel(false).1,
+            client_id: String::new(),
             client_info: Arc::default(),
         }
     }

@@ -233,6 +233,26 @@ impl Partition {
         })
     }
 
+    /// Appends a batch that a coordinator of this broker made, and that needs no check.
+    pub fn append_own(&self, batch: &[u8], header: BatchHeader) -> Result<Appended, AppendError> {
+        if self.is_behind_tier() {
+            return Err(AppendError::BehindTier);
+        }
+        let appended = self.log.append(batch, header, self.leader_epoch(), Origin::Coordinator)?;
+        self.counters.bytes_in.inc_by(batch.len() as u64);
+        self.counters.messages_in.inc_by(u64::try_from(header.record_count).unwrap_or(0));
+        if !self.config().acks_wait_for_sync() {
+            self.counters.unsynced.inc();
+            self.high_watermark.advance(appended.last_offset.next());
+        }
+        Ok(Appended {
+            base_offset: appended.base_offset,
+            log_append_time: None,
+            log_start_offset: self.log_start_offset(),
+            visible_at: appended.last_offset.next(),
+        })
+    }
+
     fn place(&self, batch: &[u8], header: BatchHeader) -> Result<log::Appended, log::AppendError> {
         self.log.append(batch, header, self.leader_epoch(), Origin::Client)
     }

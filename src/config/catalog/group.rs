@@ -1,55 +1,55 @@
 //! Broker keys of the group and share coordinators.
 
-use crate::config::key::Stance::{NoEffect, Pending};
+use crate::config::key::Stance::{Honoured, NoEffect, Pending};
 use crate::config::key::{Key, Valid};
 
 pub const KEYS: &[Key] = keys! {
-    "group.consumer.assignment.interval.ms" Int = Some("1000"), Valid::AtLeast(0), dynamic, Pending("consumer groups"),
+    "group.consumer.assignment.interval.ms" Int = Some("1000"), Valid::AtLeast(0), dynamic, Honoured,
         "Shortest time between two assignments of a consumer group.";
-    "group.consumer.assignors" List = Some("uniform,range"), Valid::Any, fixed, Pending("consumer groups"),
+    "group.consumer.assignors" List = Some("uniform,range"), Valid::Any, fixed, Honoured,
         "Server-side assignors that consumer groups may choose, the default first.";
-    "group.consumer.heartbeat.interval.ms" Int = Some("5000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.consumer.heartbeat.interval.ms" Int = Some("5000"), Valid::AtLeast(1), fixed, Honoured,
         "Heartbeat interval given to members of consumer groups.";
     "group.consumer.max.assignment.interval.ms" Int = Some("15000"),
-        Valid::AtLeast(0), fixed, Pending("consumer groups"),
+        Valid::AtLeast(0), fixed, Honoured,
         "Largest consumer.assignment.interval.ms that a group may set.";
     "group.consumer.max.heartbeat.interval.ms" Int = Some("15000"),
-        Valid::AtLeast(1), fixed, Pending("consumer groups"),
+        Valid::AtLeast(1), fixed, Honoured,
         "Largest consumer.heartbeat.interval.ms that a group may set.";
-    "group.consumer.max.session.timeout.ms" Int = Some("60000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.consumer.max.session.timeout.ms" Int = Some("60000"), Valid::AtLeast(1), fixed, Honoured,
         "Largest consumer.session.timeout.ms that a group may set.";
-    "group.consumer.max.size" Int = Some("2147483647"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.consumer.max.size" Int = Some("2147483647"), Valid::AtLeast(1), fixed, Honoured,
         "Members that a consumer group may have.";
     "group.consumer.migration.policy" String = Some("bidirectional"),
-        Valid::OneOfNoCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), fixed, Pending("consumer groups"),
+        Valid::OneOfNoCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), fixed, Honoured,
         "Which way a group may change between the classic and the new protocol while it lives.";
-    "group.consumer.min.assignment.interval.ms" Int = Some("0"), Valid::AtLeast(0), fixed, Pending("consumer groups"),
+    "group.consumer.min.assignment.interval.ms" Int = Some("0"), Valid::AtLeast(0), fixed, Honoured,
         "Smallest consumer.assignment.interval.ms that a group may set.";
-    "group.consumer.min.heartbeat.interval.ms" Int = Some("5000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.consumer.min.heartbeat.interval.ms" Int = Some("5000"), Valid::AtLeast(1), fixed, Honoured,
         "Smallest consumer.heartbeat.interval.ms that a group may set.";
-    "group.consumer.min.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.consumer.min.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), fixed, Honoured,
         "Smallest consumer.session.timeout.ms that a group may set.";
-    "group.consumer.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.consumer.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), fixed, Honoured,
         "Silence after which a member of a consumer group is removed.";
-    "group.coordinator.append.linger.ms" Int = Some("-1"), Valid::AtLeast(-1), fixed, Pending("consumer groups"),
+    "group.coordinator.append.linger.ms" Int = Some("-1"), Valid::AtLeast(-1), fixed, NoEffect,
         "Time the coordinator gathers writes; -1 adapts to the load.";
     "group.coordinator.background.threads" Int = Some("2"), Valid::AtLeast(1), fixed, NoEffect,
         "Threads of the coordinator's slow work.";
     "group.coordinator.cached.buffer.max.bytes" Int = Some("1048588"),
-        Valid::AtLeast(524_288), dynamic, Pending("consumer groups"),
+        Valid::AtLeast(524_288), dynamic, NoEffect,
         "Largest write buffer that the coordinator keeps for reuse.";
     "group.coordinator.rebalance.protocols" List = Some("classic,consumer,streams"),
-        Valid::ListOf(&["consumer", "classic", "share", "streams"]), fixed, Pending("consumer groups"),
+        Valid::ListOf(&["consumer", "classic", "share", "streams"]), fixed, Honoured,
         "Group protocols that are served.";
     "group.coordinator.threads" Int = Some("4"), Valid::AtLeast(1), fixed, NoEffect,
         "Threads of the group coordinator.";
-    "group.initial.rebalance.delay.ms" Int = Some("3000"), Valid::Any, fixed, Pending("consumer groups"),
+    "group.initial.rebalance.delay.ms" Int = Some("3000"), Valid::Any, fixed, Honoured,
         "Wait of an empty group for more members before its first rebalance.";
-    "group.max.session.timeout.ms" Int = Some("1800000"), Valid::Any, fixed, Pending("consumer groups"),
+    "group.max.session.timeout.ms" Int = Some("1800000"), Valid::Any, fixed, Honoured,
         "Largest session timeout that a classic member may ask for.";
-    "group.max.size" Int = Some("2147483647"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "group.max.size" Int = Some("2147483647"), Valid::AtLeast(1), fixed, Honoured,
         "Members that a classic group may have.";
-    "group.min.session.timeout.ms" Int = Some("6000"), Valid::Any, fixed, Pending("consumer groups"),
+    "group.min.session.timeout.ms" Int = Some("6000"), Valid::Any, fixed, Honoured,
         "Smallest session timeout that a classic member may ask for.";
     "group.share.assignment.interval.ms" Int = Some("1000"), Valid::AtLeast(0), dynamic, Pending("share groups"),
         "Shortest time between two assignments of a share group.";
@@ -125,23 +125,23 @@ pub const KEYS: &[Key] = keys! {
         "Standby copies of each task's state.";
     "group.streams.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), fixed, Pending("streams groups"),
         "Silence after which a member of a streams group is removed.";
-    "offset.metadata.max.bytes" Int = Some("4096"), Valid::Any, fixed, Pending("consumer groups"),
+    "offset.metadata.max.bytes" Int = Some("4096"), Valid::Any, fixed, Honoured,
         "Largest note that a client may store with an offset.";
-    "offsets.commit.timeout.ms" Int = Some("5000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.commit.timeout.ms" Int = Some("5000"), Valid::AtLeast(1), fixed, Honoured,
         "Longest wait for an offset commit to be durable.";
-    "offsets.load.buffer.size" Int = Some("5242880"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.load.buffer.size" Int = Some("5242880"), Valid::AtLeast(1), fixed, Honoured,
         "Batch size when committed offsets are loaded.";
-    "offsets.retention.check.interval.ms" Long = Some("600000"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.retention.check.interval.ms" Long = Some("600000"), Valid::AtLeast(1), fixed, Honoured,
         "How often expired offsets are looked for.";
-    "offsets.retention.minutes" Int = Some("10080"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.retention.minutes" Int = Some("10080"), Valid::AtLeast(1), fixed, Honoured,
         "How long the offsets of an empty group are kept.";
-    "offsets.topic.compression.codec" Int = Some("0"), Valid::Any, fixed, Pending("consumer groups"),
+    "offsets.topic.compression.codec" Int = Some("0"), Valid::Any, fixed, Honoured,
         "Codec of the offsets topic; 0 is none.";
-    "offsets.topic.num.partitions" Int = Some("50"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.topic.num.partitions" Int = Some("50"), Valid::AtLeast(1), fixed, Honoured,
         "Partitions of the offsets topic.";
-    "offsets.topic.replication.factor" Short = Some("3"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.topic.replication.factor" Short = Some("3"), Valid::AtLeast(1), fixed, Pending("clusters"),
         "Replicas of the offsets topic.";
-    "offsets.topic.segment.bytes" Int = Some("104857600"), Valid::AtLeast(1), fixed, Pending("consumer groups"),
+    "offsets.topic.segment.bytes" Int = Some("104857600"), Valid::AtLeast(1), fixed, Honoured,
         "Segment size of the offsets topic.";
     "share.coordinator.append.linger.ms" Int = Some("-1"), Valid::AtLeast(-1), fixed, Pending("share groups"),
         "Time the share coordinator gathers writes; -1 adapts to the load.";

@@ -1,14 +1,14 @@
 //! Keys of a group.
 
-use crate::config::key::Stance::Pending;
+use crate::config::key::Stance::{Honoured, Pending};
 use crate::config::key::{Key, Valid};
 
 pub const KEYS: &[Key] = keys! {
-    "consumer.assignment.interval.ms" Int = Some("1000"), Valid::AtLeast(0), dynamic, Pending("consumer groups"),
+    "consumer.assignment.interval.ms" Int = Some("1000"), Valid::AtLeast(0), dynamic, Honoured,
         "Shortest time between two assignments of this consumer group.";
-    "consumer.heartbeat.interval.ms" Int = Some("5000"), Valid::AtLeast(1), dynamic, Pending("consumer groups"),
+    "consumer.heartbeat.interval.ms" Int = Some("5000"), Valid::AtLeast(1), dynamic, Honoured,
         "Heartbeat interval given to this group's members.";
-    "consumer.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), dynamic, Pending("consumer groups"),
+    "consumer.session.timeout.ms" Int = Some("45000"), Valid::AtLeast(1), dynamic, Honoured,
         "Silence after which a member of this group is removed.";
     "share.assignment.interval.ms" Int = Some("1000"), Valid::AtLeast(0), dynamic, Pending("share groups"),
         "Shortest time between two assignments of this share group.";
