@@ -71,7 +71,7 @@ impl Group {
                 group_id: id.to_owned(),
                 protocol_type: CONSUMER_PROTOCOL_TYPE.to_owned(),
                 group_state: group.state().name().to_owned(),
-                group_type: "Consumer".to_owned(),
+                group_type: "consumer".to_owned(),
             },
         }
     }
@@ -123,7 +123,7 @@ impl GroupMachine {
     pub fn handle(&mut self, now_ms: i64, view: &View<'_>, ticket: Ticket, caller: &Caller, request: Request) -> Step {
         match request {
             Request::JoinGroup(request) => self.join(now_ms, view, ticket, caller, &request),
-            Request::SyncGroup(request) => self.sync(now_ms, view, ticket, &request),
+            Request::SyncGroup(request) => self.sync(now_ms, view, ticket, caller, &request),
             Request::Heartbeat(request) => self.heartbeat(now_ms, view, ticket, &request),
             Request::LeaveGroup(request) => self.leave(now_ms, view, ticket, caller, &request),
             Request::ConsumerGroupHeartbeat(request) => self.consumer_heartbeat(now_ms, view, ticket, caller, &request),

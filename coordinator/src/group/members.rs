@@ -62,11 +62,20 @@ impl GroupMachine {
         step
     }
 
-    pub(super) fn sync(&mut self, now_ms: i64, view: &View<'_>, ticket: Ticket, request: &SyncGroupRequest) -> Step {
+    pub(super) fn sync(
+        &mut self,
+        now_ms: i64,
+        view: &View<'_>,
+        ticket: Ticket,
+        caller: &Caller,
+        request: &SyncGroupRequest,
+    ) -> Step {
         let refused = |error| Step::reply(ticket, Reply::SyncGroup(classic::refused_sync(error)));
+        if let Err(error) = classic::check_sync(request, caller.api_version) {
+            return refused(error);
+        }
         let id = request.group_id.as_str();
         match self.groups.get_mut(id) {
-            _ if id.is_empty() => refused(ErrorCode::INVALID_GROUP_ID),
             None => refused(ErrorCode::UNKNOWN_MEMBER_ID),
             Some(group) if group.is_empty() => refused(ErrorCode::UNKNOWN_MEMBER_ID),
             Some(Group::Classic(group)) => {

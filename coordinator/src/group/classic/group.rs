@@ -151,7 +151,7 @@ impl ClassicGroup {
             group_id: self.id.clone(),
             protocol_type: self.protocol_type().unwrap_or_default().to_owned(),
             group_state: self.state.name().to_owned(),
-            group_type: "Classic".to_owned(),
+            group_type: "classic".to_owned(),
         }
     }
 

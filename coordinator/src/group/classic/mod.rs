@@ -40,3 +40,4 @@ pub use members::Members;
 pub use offsets::ExpireFrom;
 pub use outcome::{Outcome, refused_join, refused_sync};
 pub use state::State;
+pub use sync::check_sync;

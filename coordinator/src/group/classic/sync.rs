@@ -16,7 +16,22 @@ use super::replay::Appending;
 use super::state::State;
 use super::timers::Timer;
 
+/// Since this version a request must say the protocol type and strategy that it is about.
+const PROTOCOL_SINCE: i16 = 5;
+
+/// What is checked before a group is looked up.
+pub fn check_sync(request: &SyncGroupRequest, api_version: i16) -> Result<(), ErrorCode> {
+    if api_version >= PROTOCOL_SINCE && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+        return Err(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+    }
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::INVALID_GROUP_ID);
+    }
+    Ok(())
+}
+
 impl ClassicGroup {
+    /// A sync that [`check_sync`] let pass.
     pub fn sync(&mut self, now_ms: i64, ticket: Ticket, request: &SyncGroupRequest) -> Outcome {
         let mut out = Outcome::default();
         if let Err(error) = self.check_sync(request) {

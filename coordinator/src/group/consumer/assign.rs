@@ -14,7 +14,6 @@ use super::group::{ConsumerGroup, Resolved, change_subscribers};
 use super::heartbeat::{refuse_heartbeat, response};
 use super::job::{Assigned, AssignmentJob, Outcome, Work};
 use super::partitions::Partitions;
-use super::planted::{Bug, planted};
 use super::presence::{Presence, Timer, WaitingRequest};
 use super::regex::RegexMatches;
 use super::subscribe::{Goal, names_hash};
@@ -38,8 +37,7 @@ pub fn tick(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>)
             }
             Timer::Rebalance => {
                 // In another epoch it has given up what it had to.
-                let stalled = presence.rebalancing.remove(&member_id) == Some(member.member_epoch);
-                if stalled && !planted(Bug::StallTolerated) {
+                if presence.rebalancing.remove(&member_id) == Some(member.member_epoch) {
                     expired.insert(member_id);
                 }
             }
@@ -115,9 +113,7 @@ fn target_job(group: &ConsumerGroup, turn: &Turn<'_>) -> TargetJob {
 pub fn assigned(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>, result: Assigned) {
     match result.outcome {
         Outcome::Targets(targets) => {
-            if presence.assigning.is_some_and(|underway| underway.job_id == result.job_id)
-                || planted(Bug::LateResultTaken)
-            {
+            if presence.assigning.is_some_and(|underway| underway.job_id == result.job_id) {
                 presence.assigning = None;
                 take_targets(group, presence, turn, targets);
             }
@@ -134,8 +130,7 @@ pub fn assigned(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<
 /// Targets may be of an epoch that is not the group's any more. They are taken over nevertheless, as far as their
 /// members are still there, since a group that changes all the time would never get any otherwise; the next ones follow.
 fn take_targets(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>, computed: Targets) {
-    let is_late = computed.group_epoch <= group.target_epoch || computed.group_epoch > group.epoch;
-    if is_late && !planted(Bug::LateResultTaken) {
+    if computed.group_epoch <= group.target_epoch || computed.group_epoch > group.epoch {
         return;
     }
     let mut targets: BTreeMap<Arc<str>, Partitions> = BTreeMap::new();
@@ -258,8 +253,7 @@ fn answer(
 /// sessions start again, and whoever waits is told `error`.
 pub fn append_failed(group: Option<&ConsumerGroup>, presence: &mut Presence, turn: &mut Turn<'_>, error: ErrorCode) {
     let waiting = std::mem::take(&mut presence.waiting);
-    let waiting = waiting.into_iter().filter(|_| !planted(Bug::WaitingForgotten));
-    turn.step.replies.extend(waiting.map(|(member_id, waiting)| waiting.refused(&member_id, error)));
+    turn.step.replies.extend(waiting.into_iter().map(|(member_id, waiting)| waiting.refused(&member_id, error)));
     presence.assign_at = None;
     presence.assigning = None;
     presence.resolving = None;
