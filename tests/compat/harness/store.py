@@ -36,18 +36,19 @@ class Files:
 
 
 class Minio:
-    """MinIO on a free port with an empty bucket."""
+    """MinIO with an empty bucket, on a free port unless one is named."""
 
-    def __init__(self, directory: pathlib.Path):
+    def __init__(self, directory: pathlib.Path, bucket: str = BUCKET, port: int | None = None):
         self.directory = directory
-        self.port = free_port()
+        self.bucket = bucket
+        self.port = port or free_port()
         self.process = None
 
     endpoint = property(lambda self: f"http://127.0.0.1:{self.port}")
 
     def settings(self) -> dict[str, str]:
         return {
-            "stratalog.tier.url": f"s3://{BUCKET}/compat", "stratalog.tier.s3.endpoint": self.endpoint,
+            "stratalog.tier.url": f"s3://{self.bucket}/compat", "stratalog.tier.s3.endpoint": self.endpoint,
             "stratalog.tier.s3.region": REGION,
             "stratalog.tier.s3.access.key.id": USER, "stratalog.tier.s3.secret.access.key": PASSWORD,
         }
@@ -76,7 +77,7 @@ class Minio:
         try:
             # Its health check says 200 a little before it takes writes: until then it answers 503.
             deadline = time.monotonic() + 60
-            while (status := self.request("PUT", f"/{BUCKET}")) == 503 and time.monotonic() < deadline:
+            while (status := self.request("PUT", f"/{self.bucket}")) == 503 and time.monotonic() < deadline:
                 time.sleep(0.05)
             if status != 200:
                 raise StartError(f"minio answered {status} when asked for a bucket")

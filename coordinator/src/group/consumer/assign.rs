@@ -14,6 +14,7 @@ use super::group::{ConsumerGroup, Resolved, change_subscribers};
 use super::heartbeat::{refuse_heartbeat, response};
 use super::job::{Assigned, AssignmentJob, Outcome, Work};
 use super::partitions::Partitions;
+use super::planted::{Bug, planted};
 use super::presence::{Presence, Timer, WaitingRequest};
 use super::regex::RegexMatches;
 use super::subscribe::{Goal, names_hash};
@@ -37,7 +38,8 @@ pub fn tick(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>)
             }
             Timer::Rebalance => {
                 // In another epoch it has given up what it had to.
-                if presence.rebalancing.remove(&member_id) == Some(member.member_epoch) {
+                let stalled = presence.rebalancing.remove(&member_id) == Some(member.member_epoch);
+                if stalled && !planted(Bug::StallTolerated) {
                     expired.insert(member_id);
                 }
             }
@@ -113,7 +115,9 @@ fn target_job(group: &ConsumerGroup, turn: &Turn<'_>) -> TargetJob {
 pub fn assigned(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>, result: Assigned) {
     match result.outcome {
         Outcome::Targets(targets) => {
-            if presence.assigning.is_some_and(|underway| underway.job_id == result.job_id) {
+            if presence.assigning.is_some_and(|underway| underway.job_id == result.job_id)
+                || planted(Bug::LateResultTaken)
+            {
                 presence.assigning = None;
                 take_targets(group, presence, turn, targets);
             }
@@ -130,7 +134,8 @@ pub fn assigned(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<
 /// Targets may be of an epoch that is not the group's any more. They are taken over nevertheless, as far as their
 /// members are still there, since a group that changes all the time would never get any otherwise; the next ones follow.
 fn take_targets(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>, computed: Targets) {
-    if computed.group_epoch <= group.target_epoch || computed.group_epoch > group.epoch {
+    let is_late = computed.group_epoch <= group.target_epoch || computed.group_epoch > group.epoch;
+    if is_late && !planted(Bug::LateResultTaken) {
         return;
     }
     let mut targets: BTreeMap<Arc<str>, Partitions> = BTreeMap::new();
@@ -253,7 +258,8 @@ fn answer(
 /// sessions start again, and whoever waits is told `error`.
 pub fn append_failed(group: Option<&ConsumerGroup>, presence: &mut Presence, turn: &mut Turn<'_>, error: ErrorCode) {
     let waiting = std::mem::take(&mut presence.waiting);
-    turn.step.replies.extend(waiting.into_iter().map(|(member_id, waiting)| waiting.refused(&member_id, error)));
+    let waiting = waiting.into_iter().filter(|_| !planted(Bug::WaitingForgotten));
+    turn.step.replies.extend(waiting.map(|(member_id, waiting)| waiting.refused(&member_id, error)));
     presence.assign_at = None;
     presence.assigning = None;
     presence.resolving = None;

@@ -7,6 +7,7 @@ use stratalog_protocol::messages::JoinGroupResponse;
 use super::group::ConsumerGroup;
 use super::member::Member;
 use super::migration;
+use super::planted::{Bug, planted};
 use super::presence::Presence;
 use super::subscribe::names_hash;
 use super::turn::Turn;
@@ -61,7 +62,11 @@ impl ConsumerGroup {
             }
         }
         let hash = names_hash(&self.names_after(&members, None, &gone), turn.view);
-        let epoch = self.epoch.saturating_add(1);
+        let epoch = match () {
+            () if planted(Bug::EpochNotBumped) => self.epoch,
+            () if planted(Bug::EpochGoesBack) => self.epoch - 1,
+            () => self.epoch.saturating_add(1),
+        };
         turn.step.records.push(self.epoch_record(epoch, hash));
         if members.len() < self.members.len() {
             let interval_ms = turn.settings(&self.group_id).assignment_interval_ms;

@@ -13,6 +13,7 @@ use stratalog_types::TopicId;
 
 use super::member::{Member, MemberState};
 use super::partitions::{HeldPartitions, Partitions, holds};
+use super::planted::{Bug, planted};
 use super::reconcile::Holders;
 
 /// The state of a group as tools show it.
@@ -239,7 +240,7 @@ impl ConsumerGroup {
     /// Takes what is derived from a member out again.
     fn forget(&mut self, member: Option<&Member>) {
         let Some(member) = member else { return };
-        for name in member.topic_names.iter() {
+        for name in member.topic_names.iter().filter(|_| !planted(Bug::SubscriptionKept)) {
             change_subscribers(&mut self.topics, name, |subscribers| {
                 subscribers.by_name = subscribers.by_name.saturating_sub(1);
             });
@@ -266,6 +267,9 @@ impl ConsumerGroup {
     }
 
     fn release(&mut self, member_id: &Arc<str>, held: &HeldPartitions) {
+        if planted(Bug::HolderKept) && !self.members.contains_key(member_id) && self.epoch % 3 == 0 {
+            return;
+        }
         for (topic, partitions) in held {
             let Some(holders) = self.holders.get_mut(topic) else { continue };
             for partition in partitions.keys() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use stratalog_types::TopicId;
 
 use super::partitions::HeldPartitions;
+use super::planted::{Bug, planted};
 use crate::records::{
     AssignedPartitions, ClassicMemberMetadata, ConsumerGroupCurrentMemberAssignmentValue,
     ConsumerGroupMemberMetadataValue,
@@ -154,7 +155,10 @@ impl Member {
             previous_member_epoch: self.previous_member_epoch,
             state: self.state.number(),
             assigned_partitions: held_to_record(&self.assigned),
-            partitions_pending_revocation: held_to_record(&self.pending_revocation),
+            partitions_pending_revocation: match planted(Bug::RevocationForgotten) {
+                true => Vec::new(),
+                false => held_to_record(&self.pending_revocation),
+            },
         }
     }
 

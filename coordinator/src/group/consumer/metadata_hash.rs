@@ -48,3 +48,6 @@ fn put_string(bytes: &mut Vec<u8>, text: &str) {
 fn utf16_length(text: &str) -> i32 {
     i32::try_from(text.encode_utf16().count()).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use super::consumer_protocol::{self, CONSUMER_PROTOCOL_TYPE};
 use super::group::ConsumerGroup;
 use super::member::Member;
 use super::partitions::{Partitions, with_epoch};
+use super::reconcile::Holders;
 use super::refusal::Refusal;
 use super::subscribe::names_hash;
 use super::turn::Turn;
@@ -63,9 +64,14 @@ pub fn upgrade(classic: &ClassicGroup, view: View<'_>) -> Result<(ConsumerGroup,
             let mut target = Partitions::new();
             for named in assignment.assigned_partitions.iter().filter(|named| !named.partitions.is_empty()) {
                 if let Some(topic) = view.topics.by_name(&named.topic) {
-                    target.entry(TopicId(topic.id)).or_default().extend(&named.partitions);
+                    // A leader may have given a partition twice. Here it has one owner.
+                    let topic_id = TopicId(topic.id);
+                    let held = |partition: &i32| group.partition_epoch(&topic_id, *partition).is_some();
+                    let free = named.partitions.iter().copied().filter(|partition| !held(partition));
+                    target.entry(topic_id).or_default().extend(free);
                 }
             }
+            target.retain(|_, partitions| !partitions.is_empty());
             target
         };
         let subscription =

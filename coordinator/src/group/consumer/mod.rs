@@ -29,6 +29,7 @@ mod metadata_hash;
 pub mod migration;
 mod offsets;
 pub mod partitions;
+mod planted;
 mod presence;
 mod reconcile;
 mod refusal;

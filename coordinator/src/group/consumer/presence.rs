@@ -12,6 +12,7 @@ use stratalog_protocol::{ErrorCode, messages};
 
 use super::group::ConsumerGroup;
 use super::member::{Member, MemberState};
+use super::planted::{Bug, planted};
 use super::settings::Settings;
 use crate::group::timers::Deadlines;
 use crate::machine::{Reply, Ticket};
@@ -80,7 +81,7 @@ pub struct Presence {
 impl Presence {
     /// After a load, and after an upgrade: every member has a session from now on.
     pub fn start(&mut self, group: &ConsumerGroup, settings: Settings, now_ms: i64) {
-        for member in group.members() {
+        for member in group.members().filter(|_| !planted(Bug::NoSessions)) {
             let session_timeout_ms = settings.session_timeout_ms_of(member);
             self.keep_alive(member, session_timeout_ms, now_ms);
             if member.state == MemberState::UnrevokedPartitions && !member.uses_classic_protocol() {

@@ -13,6 +13,11 @@ const LENGTH_MAX: usize = 32 * 1024;
 const COMPILED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Groups in groups.
 const NESTING_MAX: u32 = 200;
+/// Classes of characters by name.
+const POSIX_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
 /// RE2's bound for `{n,m}`.
 const REPEAT_MAX: u32 = 1000;
 
@@ -77,11 +82,18 @@ struct Rewriter<'a> {
     /// Something stands before the cursor that can be repeated.
     repeatable: bool,
     groups: u32,
+    names: BTreeSet<&'a str>,
 }
 
 impl<'a> Rewriter<'a> {
     fn new(expression: &'a str) -> Rewriter<'a> {
-        Rewriter { rest: expression, out: String::with_capacity(expression.len() + 8), repeatable: false, groups: 0 }
+        Rewriter {
+            rest: expression,
+            out: String::with_capacity(expression.len() + 8),
+            repeatable: false,
+            groups: 0,
+            names: BTreeSet::new(),
+        }
     }
 
     fn rewrite(mut self) -> Result<String, PatternError> {
@@ -186,6 +198,9 @@ impl<'a> Rewriter<'a> {
             if word.is_empty() || !word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
                 return Err(PatternError::Syntax("invalid named capture"));
             }
+            if !self.names.insert(word) {
+                return Err(PatternError::Syntax("duplicate capture group name"));
+            }
             // Names are of no use here, and the engine's rules for them are others.
             self.out.push('(');
             let length = self.rest.len() - name.len() + end + 1;
@@ -228,10 +243,6 @@ impl<'a> Rewriter<'a> {
                 self.rest = after;
                 return Ok(());
             }
-            'E' if !in_class => {
-                self.skip(2);
-                return Ok(());
-            }
             'A' | 'z' | 'b' | 'B' if !in_class => {
                 // RE2's word boundary is of ASCII words.
                 match kind {
@@ -248,15 +259,10 @@ impl<'a> Rewriter<'a> {
             'W' => self.replace(r"[^0-9A-Za-z_]", r"[^0-9A-Za-z_]", in_class),
             'S' => self.replace(r"[^\t\n\x0C\r ]", r"[^\t\n\x0C\r ]", in_class),
             'p' | 'P' => self.property()?,
-            'x' => self.hexadecimal()?,
-            '0'..='7' => self.octal(kind)?,
-            'a' | 'f' | 'n' | 'r' | 't' | 'v' => self.copy(2),
-            // A mark of ASCII, and no letter or digit, stands for itself.
-            other if other.is_ascii() && !other.is_ascii_alphanumeric() => {
-                self.skip(1);
-                self.literal(other);
+            _ => {
+                let character = self.escaped()?;
+                self.push_quoted(character);
             }
-            _ => return Err(PatternError::Syntax("invalid escape sequence")),
         }
         self.repeatable = true;
         Ok(())
@@ -305,67 +311,104 @@ impl<'a> Rewriter<'a> {
         }
     }
 
-    /// `\x7F`, `\x{10FFFF}`.
-    fn hexadecimal(&mut self) -> Result<(), PatternError> {
+    /// A backslash and what follows, where they stand for one character.
+    fn escaped(&mut self) -> Result<char, PatternError> {
         const INVALID: PatternError = PatternError::Syntax("invalid escape sequence");
-        let after = self.rest.get(2..).unwrap_or("");
-        let (digits, length) = match after.strip_prefix('{') {
-            Some(inner) => {
-                let end = inner.find('}').ok_or(INVALID)?;
-                (inner.get(..end).unwrap_or(""), 2 + end + 2)
-            }
-            None => (after.get(..2).ok_or(INVALID)?, 4),
-        };
-        let value = u32::from_str_radix(digits, 16).map_err(|_| INVALID)?;
-        let character = char::from_u32(value).ok_or(INVALID)?;
-        self.push_quoted(character);
-        self.skip(length);
-        Ok(())
-    }
-
-    /// `\0`, `\012`, `\123`: up to three digits; `\1` to `\7` alone would be a reference to a group, which there is not.
-    fn octal(&mut self, first: char) -> Result<(), PatternError> {
-        const INVALID: PatternError = PatternError::Syntax("invalid escape sequence");
-        let digits = self.rest.get(1..).unwrap_or("");
-        let length = digits.bytes().take(3).take_while(|digit| (b'0'..=b'7').contains(digit)).count();
-        if first != '0' && length < 2 {
-            return Err(INVALID);
+        let after = self.rest.get(1..).unwrap_or("");
+        let (character, length) = match after.chars().next().ok_or(INVALID)? {
+            'x' => hexadecimal(after.get(1..).unwrap_or("")).map(|(value, length)| (value, length + 1)),
+            first @ '0'..='7' => octal(first, after),
+            'a' => Some((7, 1)),
+            'f' => Some((12, 1)),
+            'n' => Some((10, 1)),
+            'r' => Some((13, 1)),
+            't' => Some((9, 1)),
+            'v' => Some((11, 1)),
+            // A mark of ASCII, and no letter or digit, stands for itself.
+            other if other.is_ascii() && !other.is_ascii_alphanumeric() => Some((u32::from(other), 1)),
+            _ => None,
         }
-        let value = digits.get(..length).and_then(|digits| u32::from_str_radix(digits, 8).ok()).ok_or(INVALID)?;
-        self.push_quoted(char::from_u32(value).ok_or(INVALID)?);
+        .ok_or(INVALID)?;
         self.skip(1 + length);
-        Ok(())
+        char::from_u32(character).ok_or(INVALID)
     }
 
     /// `[...]`: the engine's set operations and nested classes do not exist in RE2.
     fn class(&mut self) -> Result<(), PatternError> {
-        const MISSING: PatternError = PatternError::Syntax("missing closing ]");
         self.copy(1);
         if self.rest.starts_with('^') {
             self.copy(1);
         }
         let mut first = true;
-        loop {
-            let Some(next) = self.rest.chars().next() else { return Err(MISSING) };
-            match next {
-                ']' if !first => {
-                    self.copy(1);
-                    self.repeatable = true;
-                    return Ok(());
-                }
-                '[' if self.rest.starts_with("[:") => match self.rest.find(":]") {
-                    Some(end) => self.copy(end + 2),
-                    None => self.literal(next),
-                },
-                '\\' => self.escape(true)?,
-                // Between two characters it makes a range, at the ends it stands for itself.
-                '-' if first || self.rest.starts_with("-]") => self.literal(next),
-                '-' => self.copy(1),
-                other => self.literal(other),
-            }
+        while first || !self.rest.starts_with(']') {
             first = false;
+            if let Some(named) = self.rest.strip_prefix("[:")
+                && let Some((name, _)) = named.split_once(":]")
+            {
+                if !POSIX_CLASSES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+                    return Err(PatternError::Syntax("invalid character class range"));
+                }
+                self.copy(name.len() + 4);
+            } else if self.rest.starts_with('\\')
+                && self.rest.get(1..).is_some_and(|rest| rest.starts_with(['d', 'D', 'w', 'W', 's', 'S', 'p', 'P']))
+            {
+                self.escape(true)?;
+            } else {
+                self.range()?;
+            }
         }
+        self.copy(1);
+        self.repeatable = true;
+        Ok(())
     }
+
+    /// A character of a class, or two with a dash between them.
+    fn range(&mut self) -> Result<(), PatternError> {
+        let low = self.class_character()?;
+        let mut high = low;
+        if self.rest.starts_with('-') && !self.rest.starts_with("-]") {
+            self.skip(1);
+            high = self.class_character()?;
+        }
+        if high < low {
+            return Err(PatternError::Syntax("invalid character class range"));
+        }
+        self.out.push_str(&format!(r"\x{{{:x}}}-\x{{{:x}}}", u32::from(low), u32::from(high)));
+        Ok(())
+    }
+
+    fn class_character(&mut self) -> Result<char, PatternError> {
+        let next = self.rest.chars().next().ok_or(PatternError::Syntax("missing closing ]"))?;
+        if next == '\\' {
+            return self.escaped();
+        }
+        self.skip(next.len_utf8());
+        Ok(next)
+    }
+}
+
+/// `7F`, `{10FFFF}`: the value, and how long it is.
+fn hexadecimal(text: &str) -> Option<(u32, usize)> {
+    let (digits, length) = match text.strip_prefix('{') {
+        Some(inner) => {
+            let end = inner.find('}')?;
+            (inner.get(..end)?, end + 2)
+        }
+        None => (text.get(..2)?, 2),
+    };
+    // The parser of numbers takes a sign; an expression has none.
+    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let value = u32::from_str_radix(digits, 16).ok().filter(|_| plain)?;
+    Some((value, length))
+}
+
+/// `0`, `012`, `123`: up to three digits; `1` to `7` alone would be a reference to a group, which there is not.
+fn octal(first: char, text: &str) -> Option<(u32, usize)> {
+    let length = text.bytes().take(3).take_while(|digit| (b'0'..=b'7').contains(digit)).count();
+    if first != '0' && length < 2 {
+        return None;
+    }
+    Some((u32::from_str_radix(text.get(..length)?, 8).ok()?, length))
 }
 
 /// The length, least and most of a `{n}`, `{n,}` or `{n,m}` at the start. Anything else in braces is plain text.
@@ -386,3 +429,6 @@ fn counted_repetition(text: &str) -> Option<(usize, u32, Option<u32>)> {
     };
     Some((end + 2, min, max))
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use stratalog_types::TopicId;
 
 use super::partitions::Partitions;
+use super::planted::{Bug, planted};
 
 /// A server-side assignor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,7 +161,8 @@ impl<'a> Problem<'a> {
         topics
             .flat_map(|topic| {
                 let taken = taken.get(topic).unwrap_or(&nothing);
-                (0..self.partition_count(topic)).filter(|p| !taken.contains(p)).map(|p| (*topic, p))
+                let first = i32::from(planted(Bug::PartitionLeftOut));
+                (first..self.partition_count(topic)).filter(|p| !taken.contains(p)).map(|p| (*topic, p))
             })
             .collect()
     }

@@ -1,0 +1,6 @@
+//! Tests of one group of the consumer protocol: scenarios, and random histories with a checker.
+
+mod model;
+mod planting;
+mod scenarios;
+mod world;
