@@ -120,7 +120,6 @@ fn try_join(
     let goal = goal(group, &updated, &plan, &owned);
     let reconciled = group.reconcile(updated, &goal, turn.view, &mut plan.records, &mut BTreeSet::new())?;
     plan.carry_out(group, presence, turn);
-    turn.step.watching.push(group.group_id.clone());
     let reply = joined(presence, turn, &reconciled, timeouts);
     turn.step.replies.push((ticket, reply));
     Ok(None)
@@ -155,7 +154,6 @@ fn wait(
     let request = WaitingRequest::Join { session_timeout_ms, rebalance_timeout_ms, owned };
     let before = presence.wait(&member.member_id, Waiting { ticket, target_epoch, request }, turn.now_ms, at_most_ms);
     turn.step.replies.extend(before);
-    turn.step.watching.push(group.group_id.clone());
 }
 
 /// A classic member takes the place of the last one that was not: the group is a classic one from now on.
@@ -352,7 +350,6 @@ fn refresh_topics(group: &ConsumerGroup, presence: &mut Presence, turn: &mut Tur
     }
     let plan = group.refreshed(turn.view);
     plan.carry_out(group, presence, turn);
-    turn.step.watching.push(group.group_id.clone());
 }
 
 /// LeaveGroup: members of either protocol are taken out, those that are named by their instance id without knowing who

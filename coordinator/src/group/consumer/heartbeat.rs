@@ -174,7 +174,6 @@ fn wait(
     let waiting = Waiting { ticket, target_epoch, request: WaitingRequest::Heartbeat };
     let before = presence.wait(&member.member_id, waiting, turn.now_ms, settings.heartbeat_interval_ms);
     turn.step.replies.extend(before);
-    turn.step.watching.push(group.group_id.clone());
 }
 
 /// The member of a heartbeat that does not join.

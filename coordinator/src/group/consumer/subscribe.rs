@@ -344,6 +344,9 @@ enum RegexChange {
 impl Plan {
     /// Starts what the plan asks for, once its records are sure to be written.
     pub(super) fn carry_out(self, group: &ConsumerGroup, presence: &mut Presence, turn: &mut Turn<'_>) {
+        if !self.records.is_empty() {
+            turn.step.watching.push(group.group_id.clone());
+        }
         turn.step.records.extend(self.records);
         presence.topics_revision = Some(turn.view.topics.revision());
         if self.epoch > group.target_epoch {
