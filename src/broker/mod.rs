@@ -31,6 +31,8 @@ use crate::platform::volume::space;
 
 /// Between two looks at what no event tells.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a request may take to arrive while others wait for its memory.
+const SLOW_REQUEST_AFTER: Duration = Duration::from_secs(10);
 const METADATA_FILE: &str = "stratalog-metadata.redb";
 
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +104,9 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
     let mut serving = JoinSet::new();
     let network = &node.config.network;
     let admission = net::Admission::new(network.connections_max, network.connections_per_ip_max, node.metrics.clone());
+    let memory = net::RequestMemory::new(network.queued_request_bytes_max, SLOW_REQUEST_AFTER, node.metrics.clone());
     for listener in &node.config.listeners {
-        let server = bind(&node, listener, &admission).await?;
+        let server = bind(&node, listener, &admission, &memory).await?;
         listening.push((listener.name.clone(), server.local_address()));
         serving.spawn(server.run(api::dispatch(node.clone()), stopped.clone()));
     }
@@ -202,7 +205,12 @@ impl Opening {
     }
 }
 
-async fn bind(node: &Node, listener: &Listener, admission: &Arc<net::Admission>) -> Result<net::Server, StartError> {
+async fn bind(
+    node: &Node,
+    listener: &Listener,
+    admission: &Arc<net::Admission>,
+    memory: &Arc<net::RequestMemory>,
+) -> Result<net::Server, StartError> {
     let unresolved = |problem: String| StartError::Resolve { listener: listener.to_string(), problem };
     let address = tokio::net::lookup_host(listener.bind_address())
         .await
@@ -219,6 +227,7 @@ async fn bind(node: &Node, listener: &Listener, admission: &Arc<net::Admission>)
         receive_buffer_bytes: network.socket_receive_buffer_bytes,
         send_buffer_bytes: network.socket_send_buffer_bytes,
         admission: admission.clone(),
+        memory: memory.clone(),
     };
     Ok(net::Server::bind(config).await?)
 }

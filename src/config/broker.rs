@@ -9,6 +9,7 @@ use super::listener::{self, Listener};
 use super::load::Notice;
 use super::settings::{Mode, Settings};
 use super::tier::TierConfig;
+use crate::platform::memory::memory_bytes;
 
 /// A configuration that holds.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct BrokerConfig {
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
     pub request_bytes_max: usize,
+    /// Over all connections.
+    pub queued_request_bytes_max: usize,
     pub connections_max: usize,
     pub connections_per_ip_max: usize,
     pub connections_idle_max: Duration,
@@ -97,6 +100,7 @@ impl BrokerConfig {
         let tier = keep(&mut errors, TierConfig::resolve(&settings, first)).flatten();
         let admin_listener = keep(&mut errors, admin_listener(&settings)).flatten();
         keep(&mut errors, super::topic::check_broker_defaults(&settings));
+        keep(&mut errors, check_queued_bytes(&settings));
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -147,12 +151,36 @@ fn unset_send_buffer(settings: &Settings) -> Option<u32> {
     (!settings.is_set("socket.send.buffer.bytes")).then_some(SEND_BUFFER_BYTES)
 }
 
+/// What requests may take of the memory where nobody says.
+const REQUEST_MEMORY_SHARE: u64 = 4;
+
+fn queued_request_bytes(settings: &Settings) -> usize {
+    let said = settings.integer(QUEUED_BYTES).filter(|said| *said > 0).and_then(|said| usize::try_from(said).ok());
+    let share = || usize::try_from(memory_bytes() / REQUEST_MEMORY_SHARE).unwrap_or(usize::MAX);
+    said.unwrap_or_else(share).max(count(settings, "socket.request.max.bytes"))
+}
+
+const QUEUED_BYTES: &str = "queued.max.request.bytes";
+
+/// As Kafka: one request of the largest size must fit.
+fn check_queued_bytes(settings: &Settings) -> Result<(), ConfigError> {
+    let request = settings.integer("socket.request.max.bytes").unwrap_or(0);
+    match settings.integer(QUEUED_BYTES) {
+        Some(queued) if queued > 0 && queued < request => {
+            let problem = format!("it must be at least socket.request.max.bytes={request}");
+            Err(ConfigError::invalid(QUEUED_BYTES, &queued.to_string(), problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl NetworkConfig {
     fn of(settings: &Settings) -> NetworkConfig {
         let number = |name: &str| settings.unsigned(name).and_then(|number| u32::try_from(number).ok());
         let said = |name: &str| number(name).filter(|_| settings.is_set(name));
         NetworkConfig {
             request_bytes_max: count(settings, "socket.request.max.bytes"),
+            queued_request_bytes_max: queued_request_bytes(settings),
             connections_max: count(settings, "max.connections"),
             connections_per_ip_max: count(settings, "max.connections.per.ip"),
             connections_idle_max: settings

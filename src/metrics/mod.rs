@@ -175,6 +175,8 @@ metrics! {
     request_duration: Family<ApiLabel, Histogram> = Family::new_with_constructor(seconds),
         "request_duration" in Seconds, "From a request's last byte to its answer, by API";
     requests_in_flight: Gauge = Gauge::default(), "requests_in_flight", "Requests that are not answered yet";
+    request_memory: Gauge = Gauge::default(),
+        "request_memory" in Bytes, "Memory held for requests that are read or served, of queued.max.request.bytes";
 
     topics: Gauge = Gauge::default(), "topics", "Topics";
     partitions: Gauge = Gauge::default(), "partitions", "Partitions hosted here";

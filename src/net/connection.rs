@@ -17,15 +17,18 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use stratalog_protocol::part::Part;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::frame::{FrameError, FrameReader};
+use super::memory::{RequestMemory, Room};
 use super::request::{Dispatch, Placed, Reply, RequestContext};
 use super::send::send_parts;
 use crate::metrics::Metrics;
 
 /// Requests of one connection that may be placed and not yet answered.
 const INFLIGHT_REQUESTS_MAX: usize = 64;
+/// Between two looks at a slow frame, once its first time is over.
+const SLOW_LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes that may wait in memory while nothing may be placed: enough to see whether the peer is still there.
 const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of memory parts gathered into one write before it is sent.
@@ -36,6 +39,7 @@ pub struct ConnectionConfig {
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
     pub metrics: Arc<Metrics>,
+    pub memory: Arc<RequestMemory>,
 }
 
 /// Why a connection ended.
@@ -49,6 +53,8 @@ pub enum Ended {
     Idle,
     #[error("the peer read nothing of its answers for connections.max.idle.ms")]
     NotReading,
+    #[error("a request came so slowly that others waited for its memory (queued.max.request.bytes)")]
+    SlowRequest,
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error("the peer broke the protocol: {0}")]
@@ -63,6 +69,7 @@ impl Ended {
         match self {
             Ended::Idle => Some("idle"),
             Ended::NotReading => Some("not_reading"),
+            Ended::SlowRequest => Some("slow_request"),
             Ended::Frame(_) | Ended::Protocol(_) => Some("protocol"),
             Ended::ByClient | Ended::Shutdown | Ended::Io(_) => None,
         }
@@ -83,6 +90,20 @@ pub struct Connection {
     last_active: Instant,
     peer_gone: watch::Sender<bool>,
     metrics: Arc<Metrics>,
+    memory: Arc<RequestMemory>,
+    room: FrameRoom,
+}
+
+/// Whether the frame that is being read may be held in memory.
+enum FrameRoom {
+    /// Its length is not known yet.
+    NotAsked,
+    Waiting(BoxFuture<'static, Option<Room>>),
+    Given {
+        _held: Room,
+        /// When it is looked at whether the frame comes too slowly.
+        look_at: Instant,
+    },
 }
 
 enum Serial {
@@ -114,6 +135,8 @@ impl Connection {
             last_active: Instant::now(),
             peer_gone,
             metrics: config.metrics.clone(),
+            memory: config.memory.clone(),
+            room: FrameRoom::NotAsked,
         }
     }
 
@@ -129,7 +152,7 @@ impl Connection {
         let mut broken: Option<FrameError> = None;
         let mut at_end = false;
         loop {
-            while broken.is_none() && self.may_place() && !self.is_draining() {
+            while broken.is_none() && self.may_place() && !self.is_draining() && self.has_room() {
                 match self.reader.next_frame() {
                     Ok(Some(frame)) => self.place(frame),
                     Ok(None) => break,
@@ -147,12 +170,13 @@ impl Connection {
                     return Ok(Ended::ByClient);
                 }
             }
-            let room = self.may_place() || self.reader.buffered() < READ_AHEAD_BYTES_MAX;
-            let may_read = room && broken.is_none() && !at_end && !self.is_draining();
+            let has_room = !matches!(self.room, FrameRoom::Waiting(_)) && self.may_place();
+            let ahead = self.reader.buffered() < READ_AHEAD_BYTES_MAX;
+            let may_read = (has_room || ahead) && broken.is_none() && !at_end && !self.is_draining();
             tokio::select! {
                 biased;
                 Some(reply) = self.inflight.next(), if !self.inflight.is_empty() => self.answer(reply).await?,
-                read = self.reader.fill(&mut self.stream), if may_read => {
+                read = self.reader.fill(&mut self.stream, has_room), if may_read => {
                     self.last_active = Instant::now();
                     let bytes = read?;
                     self.metrics.network_bytes_in.inc_by(bytes as u64);
@@ -161,6 +185,10 @@ impl Connection {
                         self.peer_gone.send_replace(true);
                     }
                 }
+                news = news(&mut self.room) => match news {
+                    News::Given(room) => self.enter(room),
+                    News::Slow => self.check_slow()?,
+                },
                 _ = self.shutdown.changed(), if !self.is_draining() => {}
                 () = idle(&mut self.idle_timer), if self.inflight.is_empty() => self.check_idle()?,
             }
@@ -175,16 +203,52 @@ impl Connection {
         *self.shutdown.borrow()
     }
 
+    /// Whether the next frame may be held in memory; asks for it once its length is known.
+    fn has_room(&mut self) -> bool {
+        if let (FrameRoom::NotAsked, Some(bytes)) = (&self.room, self.reader.frame_length()) {
+            match self.memory.try_take(bytes) {
+                Some(room) => self.enter(Some(room)),
+                None => self.room = FrameRoom::Waiting(self.memory.clone().take(bytes).boxed()),
+            }
+        }
+        !matches!(self.room, FrameRoom::Waiting(_))
+    }
+
+    fn enter(&mut self, room: Option<Room>) {
+        let look_at = Instant::now() + self.memory.slow_after();
+        self.room = room.map_or(FrameRoom::NotAsked, |room| FrameRoom::Given { _held: room, look_at });
+    }
+
+    fn check_slow(&mut self) -> Result<(), Ended> {
+        if self.memory.is_wanted() {
+            return Err(Ended::SlowRequest);
+        }
+        if let FrameRoom::Given { look_at, .. } = &mut self.room {
+            *look_at = Instant::now() + SLOW_LOOK_INTERVAL;
+        }
+        Ok(())
+    }
+
+    /// An overlapping request's bytes are free when it is placed, a serial one's when it is answered.
     fn place(&mut self, frame: bytes::Bytes) {
+        let room = std::mem::replace(&mut self.room, FrameRoom::NotAsked);
         let mut context = self.context.clone();
         context.received_at = Instant::now();
         match (self.dispatch)(context, frame) {
             Placed::Overlapping(completion) => self.inflight.push_back(completion),
-            Placed::Serial(request) if self.inflight.is_empty() => {
-                self.inflight.push_back(request);
-                self.serial = Serial::Running;
+            Placed::Serial(request) => {
+                let held = async move {
+                    let _room = room;
+                    request.await
+                }
+                .boxed();
+                if self.inflight.is_empty() {
+                    self.inflight.push_back(held);
+                    self.serial = Serial::Running;
+                } else {
+                    self.serial = Serial::Waiting(held);
+                }
             }
-            Placed::Serial(request) => self.serial = Serial::Waiting(request),
         }
     }
 
@@ -242,6 +306,25 @@ impl Connection {
     }
 }
 
+enum News {
+    /// There is room for the frame; `None` at the end of the process.
+    Given(Option<Room>),
+    /// The frame should have been whole by now.
+    Slow,
+}
+
+/// What becomes of the frame that is being read.
+async fn news(room: &mut FrameRoom) -> News {
+    match room {
+        FrameRoom::NotAsked => std::future::pending().await,
+        FrameRoom::Waiting(waiting) => News::Given(waiting.await),
+        FrameRoom::Given { look_at, .. } => {
+            sleep_until((*look_at).into()).await;
+            News::Slow
+        }
+    }
+}
+
 fn idle<'a>(timer: &'a mut Pin<Box<Sleep>>) -> impl Future<Output = ()> + 'a {
     timer.as_mut()
 }
@@ -252,7 +335,7 @@ pub fn log_end(ended: &Ended, context: &RequestContext) {
         Ended::ByClient | Ended::Shutdown | Ended::Idle | Ended::NotReading | Ended::Io(_) => {
             tracing::debug!(client = %context.client_address, "connection ended: {ended}");
         }
-        Ended::Frame(_) | Ended::Protocol(_) => {
+        Ended::Frame(_) | Ended::Protocol(_) | Ended::SlowRequest => {
             tracing::warn!(client = %context.client_address, listener = %context.listener, "connection closed: {ended}");
         }
     }

@@ -38,6 +38,11 @@ impl FrameReader {
         FrameReader { buffer: BytesMut::new(), frame_bytes_max }
     }
 
+    /// The length of the next frame, once it is known; a stranger's is `None`, and `next_frame` says what it is.
+    pub fn frame_length(&self) -> Option<usize> {
+        self.claimed_length().ok().flatten()
+    }
+
     /// The next whole frame among the bytes read so far, without its length prefix.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some(length) = self.claimed_length()? else { return Ok(None) };
@@ -45,14 +50,20 @@ impl FrameReader {
             return Ok(None);
         }
         self.buffer.advance(LENGTH_BYTES);
-        Ok(Some(self.buffer.split_to(length).freeze()))
+        let frame = self.buffer.split_to(length).freeze();
+        if length > ALLOCATE_AT_ONCE_BYTES {
+            // The buffer of a large frame goes with it: an idle connection keeps no more than it reads at once.
+            self.buffer = BytesMut::from(self.buffer.as_ref());
+        }
+        Ok(Some(frame))
     }
 
-    /// Reads once from `stream`; 0 is the end of the stream. Safe to cancel: bytes are either unread or buffered.
-    pub async fn fill(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+    /// Reads once from `stream`; 0 is the end of the stream. Safe to cancel: bytes are either unread or buffered. Memory
+    /// for a whole frame is taken only where `has_room`.
+    pub async fn fill(&mut self, stream: &mut (impl AsyncRead + Unpin), has_room: bool) -> io::Result<usize> {
         let have = self.buffer.len();
         let missing = match self.claimed_length() {
-            Ok(Some(length)) => (LENGTH_BYTES + length).saturating_sub(have),
+            Ok(Some(length)) if has_room => (LENGTH_BYTES + length).saturating_sub(have),
             _ => 0,
         };
         let step = if have + missing <= ALLOCATE_AT_ONCE_BYTES {

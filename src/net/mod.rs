@@ -10,12 +10,14 @@ mod admission;
 pub mod client;
 mod connection;
 mod frame;
+mod memory;
 mod request;
 mod send;
 mod server;
 
 pub use admission::{Admission, Admitted, NotAdmitted};
 pub use frame::{FrameError, FrameReader};
+pub use memory::RequestMemory;
 pub use request::{ClientInfo, Dispatch, Placed, Reply, RequestContext};
 pub use server::{Config, Error, Server};
 

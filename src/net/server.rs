@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::admission::Admission;
 use super::connection::{Connection, ConnectionConfig, log_end};
+use super::memory::RequestMemory;
 use super::request::{Dispatch, RequestContext};
 
 static CONNECTION_ID: AtomicU64 = AtomicU64::new(1);
@@ -33,6 +34,7 @@ pub struct Config {
     /// `socket.send.buffer.bytes`; `None` leaves it to the system.
     pub send_buffer_bytes: Option<u32>,
     pub admission: Arc<Admission>,
+    pub memory: Arc<RequestMemory>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,7 @@ impl Server {
             frame_bytes_max: self.config.frame_bytes_max,
             idle_max: self.config.idle_max,
             metrics: admission.metrics().clone(),
+            memory: self.config.memory.clone(),
         };
         let mut connections = JoinSet::new();
         while !*shutdown.borrow() {

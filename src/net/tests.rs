@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{Cursor, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ async fn frames_are_cut_however_the_bytes_arrive() {
         let mut sizes = Vec::new();
         for piece in wire.chunks(step) {
             let mut stream = Cursor::new(piece);
-            while reader.fill(&mut stream).await.unwrap() > 0 {}
+            while reader.fill(&mut stream, true).await.unwrap() > 0 {}
             while let Some(frame) = reader.next_frame().unwrap() {
                 assert!(frame.iter().all(|b| *b == frame.len() as u8));
                 sizes.push(frame.len());
@@ -84,7 +85,7 @@ async fn strangers_are_named() {
     ];
     for (bytes, error) in cases {
         let mut reader = FrameReader::new(1000);
-        reader.fill(&mut Cursor::new(bytes)).await.unwrap();
+        reader.fill(&mut Cursor::new(bytes), true).await.unwrap();
         assert_eq!(reader.next_frame(), Err(error));
     }
 }
@@ -107,6 +108,17 @@ async fn serve_counted(
     admission: Arc<Admission>,
     idle_max: Duration,
 ) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    let memory = RequestMemory::new(1 << 20, HOUR, Arc::default());
+    let (address, stop, running) = serve_sharing(gate, admission, idle_max, memory).await;
+    (TcpStream::connect(address).await.unwrap(), stop, running)
+}
+
+async fn serve_sharing(
+    gate: Arc<Notify>,
+    admission: Arc<Admission>,
+    idle_max: Duration,
+    memory: Arc<RequestMemory>,
+) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let server = Server::bind(Config {
         listener: "PLAINTEXT".into(),
         address: "127.0.0.1:0".parse().unwrap(),
@@ -116,6 +128,7 @@ async fn serve_counted(
         receive_buffer_bytes: Some(65_536),
         send_buffer_bytes: Some(65_536),
         admission,
+        memory,
     })
     .await
     .unwrap();
@@ -134,7 +147,7 @@ async fn serve_counted(
     let (stop, stopped) = watch::channel(false);
     let address = server.local_address();
     let running = tokio::spawn(server.run(dispatch, stopped));
-    (TcpStream::connect(address).await.unwrap(), stop, running)
+    (address, stop, running)
 }
 
 async fn read_frames(client: &mut TcpStream, count: usize) -> Vec<Vec<u8>> {
@@ -223,6 +236,51 @@ async fn a_peer_that_never_reads_is_closed() {
     let asking = tokio::spawn(async move { while asks.write_all(&frame(&[b'x'; 900])).await.is_ok() {} });
     closed_for(&metrics, "not_reading").await;
     asking.await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_of_all_connections_share_the_memory() {
+    let metrics: Arc<Metrics> = Arc::default();
+    let (gate, admission) = (Arc::new(Notify::new()), Admission::new(10, 10, metrics.clone()));
+    let memory = RequestMemory::new(2048, HOUR, metrics.clone());
+    let (address, _stop, _running) = serve_sharing(gate.clone(), admission, HOUR, memory.clone()).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(&frame(b"sw")).await.unwrap();
+        clients.push(client);
+    }
+    while !(memory.is_wanted() && metrics.request_memory.get() == 2048) {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        gate.notify_one();
+        let answered = clients.iter_mut().map(|client| Box::pin(client.read_u8()));
+        let (_, index, _) = futures::future::select_all(answered).await;
+        drop(clients.remove(index));
+        assert!(metrics.request_memory.get() <= 2048);
+    }
+    while metrics.request_memory.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_trickles_in_gives_way_to_those_who_wait() {
+    let metrics: Arc<Metrics> = Arc::default();
+    let admission = Admission::new(10, 10, metrics.clone());
+    let memory = RequestMemory::new(1024, Duration::from_millis(20), metrics.clone());
+    let (address, _stop, _running) = serve_sharing(Arc::new(Notify::new()), admission, HOUR, memory).await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(&900i32.to_be_bytes()).await.unwrap();
+    while metrics.request_memory.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(&frame(b"1")).await.unwrap();
+    assert_eq!(read_frames(&mut client, 1).await, [b"1".to_vec()]);
+    closed_for(&metrics, "slow_request").await;
+    assert_eq!(slow.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod disk;
 mod locks;
+pub mod memory;
 pub mod volume;
 
 pub use locks::{lock, read_lock, write_lock};

@@ -59,8 +59,8 @@ pub const KEYS: &[Key] = keys! {
         "Threads that read and write sockets; here the runtime has one worker per core.";
     "producer.purgatory.purge.interval.requests" Int = Some("1000"), Valid::Any, fixed, NoEffect,
         "Housekeeping of Kafka's waiting produce requests.";
-    "queued.max.request.bytes" Long = Some("-1"), Valid::Any, fixed, Pending("a bound over all connections"),
-        "Request bytes in memory before reading pauses; -1 takes the built-in bound.";
+    "queued.max.request.bytes" Long = Some("-1"), Valid::Any, fixed, Honoured,
+        "Request bytes in memory, over all connections, before reading pauses; -1 takes a quarter of the memory.";
     "queued.max.requests" Int = Some("500"), Valid::AtLeast(1), fixed, Pending("a bound over all connections"),
         "Requests in memory before reading pauses.";
     "request.timeout.ms" Int = Some("30000"), Valid::Any, fixed, Pending("clusters"),

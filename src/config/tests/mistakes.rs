@@ -31,6 +31,10 @@ fn a_unit_behind_a_number() {
 
 #[test]
 fn a_number_out_of_range() {
+    refuses(
+        "queued.max.request.bytes=1000",
+        &["Invalid value 1000", "queued.max.request.bytes", "at least socket.request.max.bytes=104857600"],
+    );
     refuses("num.partitions=0", &["Invalid value 0 for configuration num.partitions: Value must be at least 1"]);
     refuses("log.segment.bytes=1024", &["Value must be at least 1048576"]);
     refuses("compression.gzip.level=10", &["between 1 and 9"]);
