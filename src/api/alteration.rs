@@ -1,4 +1,4 @@
-//! What a configuration becomes by a change: pure, the same for topics and brokers but for Kafka's wording.
+//! What a configuration becomes by a change: pure, the same for topics, brokers and groups but for Kafka's wording.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -29,6 +29,7 @@ pub struct Alteration {
 pub enum Scope {
     Topic,
     Broker,
+    Group,
 }
 
 const SET: i8 = 0;
@@ -147,6 +148,7 @@ impl Scope {
         let (key, what) = match self {
             Scope::Topic => (catalog::topic_key(name), "Unknown topic config name"),
             Scope::Broker => (catalog::broker_key(name), "Unknown config name"),
+            Scope::Group => (catalog::group_key(name), "Unknown group config name"),
         };
         key.ok_or_else(|| Refusal::new(ErrorCode::INVALID_CONFIG, format!("{what}: {name}")))
     }
@@ -156,7 +158,9 @@ impl Scope {
             if operation == APPEND { ("APPEND", "append") } else { ("SUBTRACT", "subtract") };
         let problem = match self {
             Scope::Topic => format!("Can't {topics_word} to key {name} because its type is not LIST."),
-            Scope::Broker => format!("Config value {brokers_word} is not allowed for config key: {name}"),
+            Scope::Broker | Scope::Group => {
+                format!("Config value {brokers_word} is not allowed for config key: {name}")
+            }
         };
         Refusal::new(ErrorCode::INVALID_CONFIG, problem)
     }
@@ -169,6 +173,7 @@ impl Scope {
                 .find(|config| config.name == key.name)
                 .and_then(|config| config.value),
             Scope::Broker => settings.value(key.name).as_ref().map(Value::to_string),
+            Scope::Group => key.default.map(str::to_owned),
         };
         value.unwrap_or_default()
     }

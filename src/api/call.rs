@@ -71,7 +71,7 @@ fn place(node: Arc<Node>, mut context: RequestContext, frame: Bytes) -> Placed {
     let measured = node.begin_request(header.api_key, context.received_at);
     if !api.answers(header.api_version) {
         if header.api_key == ApiKey::API_VERSIONS {
-            let refusal = api_versions::response(&node, ErrorCode::UNSUPPORTED_VERSION);
+            let refusal = api_versions::response(&node, ErrorCode::UNSUPPORTED_VERSION, 0);
             return Placed::Serial(std::future::ready(encode(&refusal, 0, header.correlation_id)).boxed());
         }
         return close(format!("{} version {} is not served", header.api_key, header.api_version));

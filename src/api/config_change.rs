@@ -9,10 +9,10 @@ use std::sync::Arc;
 use stratalog_protocol::ErrorCode;
 
 use super::alteration::{Change, Scope};
-use super::config_resource::{BROKER, BROKER_LOGGER, TOPIC, can_change, check_broker_id};
+use super::config_resource::{BROKER, BROKER_LOGGER, GROUP, TOPIC, can_change, check_broker_id};
 use super::node::Node;
 use super::refusal::{Refusal, blocking};
-use crate::config::{Settings, Stance, TopicConfig, catalog, without_effect};
+use crate::config::{Settings, Stance, TopicConfig, catalog, check_group_configs, without_effect};
 use crate::metadata::topic_name;
 
 /// What is asked of one resource.
@@ -51,7 +51,8 @@ fn change(node: &Node, asked: &Asked, validate_only: bool) -> Result<(), Refusal
         (TOPIC, _) => change_topic(node, asked, validate_only),
         (BROKER, _) => change_broker(node, asked, validate_only),
         (BROKER_LOGGER, Change::Alter(_)) => refuse_logger(node, asked),
-        // Groups are configured when they are served; client metrics, when telemetry is.
+        (GROUP, _) => change_group(node, asked, validate_only),
+        // Client metrics are configured when telemetry is served.
         (other, _) => Err(Refusal::new(ErrorCode::INVALID_REQUEST, format!("Unknown resource type {other}"))),
     }
 }
@@ -80,6 +81,24 @@ fn change_topic(node: &Node, asked: &Asked, validate_only: bool) -> Result<(), R
         for line in without_effect(&topic.configs) {
             tracing::info!(topic = %topic.name, "{line}");
         }
+    }
+    Ok(())
+}
+
+/// A group need not be there to be configured.
+fn change_group(node: &Node, asked: &Asked, validate_only: bool) -> Result<(), Refusal> {
+    let (image, settings) = (node.image(), node.settings());
+    let none = BTreeMap::new();
+    let before = image.group_configs.get(&asked.name).unwrap_or(&none);
+    let after = asked.change.apply(before, Scope::Group, &settings)?;
+    if asked.name.is_empty() {
+        return Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Default group resources are not allowed."));
+    }
+    check_group_configs(&settings, &after).map_err(|error| Refusal::invalid_config(&error))?;
+    if !validate_only {
+        node.metadata.set_group_configs(&asked.name, after)?;
+        node.refresh_groups();
+        tracing::info!(group = asked.name, "group configuration changed");
     }
     Ok(())
 }

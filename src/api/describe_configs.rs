@@ -68,7 +68,11 @@ fn describe(node: &Node, resource: &DescribeConfigsResource) -> Result<Vec<Descr
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty"),
         CLIENT_METRICS => Ok(client_metrics_defaults()),
         GROUP if name.is_empty() => invalid("Group name must not be empty"),
-        GROUP => Ok(describe::describe_group(node.image().group_configs.get(name).unwrap_or(&BTreeMap::new()))),
+        GROUP => {
+            let image = node.image();
+            let none = BTreeMap::new();
+            Ok(describe::describe_group(&node.settings(), image.group_configs.get(name).unwrap_or(&none)))
+        }
         _ => invalid(MALFORMED),
     }
 }

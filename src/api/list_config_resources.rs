@@ -48,6 +48,7 @@ fn names(node: &Node, resource_type: i8) -> Vec<String> {
         config_resource::BROKER | config_resource::BROKER_LOGGER => {
             image.brokers.iter().map(|broker| broker.id.to_string()).collect()
         }
+        config_resource::GROUP => image.group_configs.keys().cloned().collect(),
         config_resource::TOPIC => image.topics().map(|topic| topic.name.to_string()).collect(),
         _ => Vec::new(),
     }

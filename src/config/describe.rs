@@ -1,9 +1,9 @@
 //! What DescribeConfigs tells: every key with the value that holds, its source, and every layer that has a say.
 
-use super::catalog;
 use super::key::{Key, Kind};
 use super::settings::{Settings, Source};
 use super::topic::{self, TopicOverrides};
+use super::{catalog, group};
 
 /// One row of a DescribeConfigs answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,12 +89,15 @@ pub fn describe_topic(settings: &Settings, overrides: &TopicOverrides) -> Vec<De
     described
 }
 
-/// The keys of a group that sets `overrides`.
-pub fn describe_group(overrides: &TopicOverrides) -> Vec<DescribedConfig> {
+/// The keys of a group that sets `overrides`; what it does not set follows the broker.
+pub fn describe_group(settings: &Settings, overrides: &TopicOverrides) -> Vec<DescribedConfig> {
     let describe = |key: &'static Key| {
         let (value, source) = match overrides.get(key.name) {
             Some(text) => (Some(canonical(key, text)), Source::Group),
-            None => (key.default.map(str::to_owned), Source::Default),
+            None => {
+                let inherited = group::broker_key(key.name).and_then(|name| settings.text(name));
+                (inherited.or(key.default).map(str::to_owned), Source::Default)
+            }
         };
         let synonym = DescribedSynonym { name: key.name, value: value.clone(), source };
         described(key, value, source, false, vec![synonym])

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod describe;
 pub mod environment;
 mod error;
+mod group;
 mod key;
 mod listener;
 mod load;
@@ -24,6 +25,7 @@ mod value;
 
 pub use broker::{BrokerConfig, LogConfig, LoggingConfig, NetworkConfig, TopicCreation};
 pub use error::{ConfigError, ConfigErrors};
+pub use group::check_group_configs;
 pub use key::{Key, Kind, Stance, Valid};
 pub use listener::{Listener, join, split_address};
 pub use load::{Loaded, Notice, Sources, load};

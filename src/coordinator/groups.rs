@@ -153,16 +153,27 @@ impl Groups {
         }
     }
 
-    fn add_shards(&self, topic: &Topic) -> Vec<Arc<Shard>> {
+    /// Answers the new shards that have something to load. One of an empty log serves at once: whoever made the topic for
+    /// a client goes on to tell it that the coordinator is here.
+    fn add_shards(self: &Arc<Self>, topic: &Topic) -> Vec<Arc<Shard>> {
         let mut shards = write_lock(&self.shards);
         let partitions = self.partitions.of_topic(topic.id);
         let known: &[Arc<Shard>] = if shards.topic == Some(topic.id) { &shards.list } else { &[] };
-        let made = |partition: &Arc<Partition>| Arc::new(Shard::new(partition.clone(), new_machine()));
-        let added: Vec<Arc<Shard>> = partitions.iter().skip(known.len()).map(made).collect();
+        let mut added = Vec::new();
+        for partition in partitions.iter().skip(known.len()) {
+            let shard = Arc::new(Shard::new(partition.clone(), new_machine()));
+            let end = partition.log().log_end_offset();
+            if partition.log().local_log_start_offset() == end {
+                shard.lock().activate(new_machine(), end);
+                self.input(&shard, |machine, now_ms, view| machine.loaded(now_ms, view));
+            }
+            added.push(shard);
+        }
         if !added.is_empty() {
             let list = known.iter().chain(&added).cloned().collect();
             *shards = Arc::new(Shards { topic: Some(topic.id), list });
         }
+        added.retain(|shard| shard.lock().check() == Err(Error::Loading));
         added
     }
 
