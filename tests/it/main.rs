@@ -4,4 +4,5 @@ mod api;
 mod broker;
 mod cli;
 mod docs;
+mod groups;
 mod log;

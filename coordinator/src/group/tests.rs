@@ -435,7 +435,7 @@ fn offsets_of_a_group_in_use_stay() {
     assert_eq!(shard.delete_group("g"), ErrorCode::NON_EMPTY_GROUP);
     // Nobody syncs or is heard of any more: the group is empty, and goes with its record after the check.
     shard.advance(120_000);
-    assert_eq!(shard.groups(), BTreeSet::from([("g".to_owned(), "Classic".to_owned())]));
+    assert_eq!(shard.groups(), BTreeSet::from([("g".to_owned(), "classic".to_owned())]));
     assert_eq!(shard.commit("g", "a", 0, 9, ""), ErrorCode::NONE);
     shard.advance(6 * 24 * 60 * 60_000);
     assert_eq!(shard.fetch("g", "a", 0, false), (9, ErrorCode::NONE));
@@ -449,22 +449,22 @@ fn an_empty_group_changes_protocol_with_its_next_member() {
     let mut shard = Shard::new();
     assert_eq!(shard.commit("g", "a", 0, 9, ""), ErrorCode::NONE);
     let of = |kind: &str| BTreeSet::from([("g".to_owned(), kind.to_owned())]);
-    assert_eq!(shard.groups(), of("Classic"));
+    assert_eq!(shard.groups(), of("classic"));
     shard.join_consumer("g");
-    assert_eq!(shard.groups(), of("Consumer"));
+    assert_eq!(shard.groups(), of("consumer"));
     assert_eq!(shard.fetch("g", "a", 0, false), (9, ErrorCode::NONE));
     let before = shard.log.len();
     shard.reload();
-    assert_eq!((shard.groups(), shard.log.len()), (of("Consumer"), before));
+    assert_eq!((shard.groups(), shard.log.len()), (of("consumer"), before));
     // Its only member is never heard of again.
     shard.advance(120_000);
-    assert_eq!(shard.groups(), of("Consumer"));
+    assert_eq!(shard.groups(), of("consumer"));
     let joined = shard.join("g", "");
     assert!(matches!(joined.as_slice(), [(_, Reply::JoinGroup(joined))] if joined.error_code.is_none()), "{joined:?}");
-    assert_eq!(shard.groups(), of("Classic"));
+    assert_eq!(shard.groups(), of("classic"));
     assert_eq!(shard.fetch("g", "a", 0, false), (9, ErrorCode::NONE));
     shard.reload();
-    assert_eq!(shard.groups(), of("Classic"));
+    assert_eq!(shard.groups(), of("classic"));
 }
 
 #[test]
@@ -473,7 +473,7 @@ fn a_failed_append_leaves_the_group_that_was() {
     shard.join_consumer("g");
     shard.advance(120_000);
     let of = |kind: &str| BTreeSet::from([("g".to_owned(), kind.to_owned())]);
-    assert_eq!(shard.groups(), of("Consumer"));
+    assert_eq!(shard.groups(), of("consumer"));
     // A classic member joins, and its record does not get into the log.
     let config = shard.config.clone();
     let view = View { config: &config, topics: &ThreeTopics };
@@ -491,7 +491,7 @@ fn a_failed_append_leaves_the_group_that_was() {
     assert_eq!(step.watching, [Arc::<str>::from("g")]);
     let next = shard.machine.append_failed(shard.now_ms, &view, &step.watching, ErrorCode::NOT_COORDINATOR);
     assert!(next.records.is_empty());
-    assert_eq!(shard.groups(), of("Consumer"));
+    assert_eq!(shard.groups(), of("consumer"));
     shard.reload();
-    assert_eq!(shard.groups(), of("Consumer"));
+    assert_eq!(shard.groups(), of("consumer"));
 }
