@@ -9,6 +9,9 @@ use super::group::{answer_of, ask, caller};
 use super::node::Node;
 use crate::net::RequestContext;
 
+/// Before this version no strategy is an empty one.
+const NULL_PROTOCOL_SINCE: i16 = 7;
+
 pub async fn handle(
     node: Arc<Node>,
     context: RequestContext,
@@ -19,9 +22,13 @@ pub async fn handle(
     let group = request.group_id.clone();
     let member_id = request.member_id.clone();
     let reply = ask(&node, &group, &caller, Request::JoinGroup(request)).await;
-    answer_of!(reply, JoinGroup).unwrap_or_else(|error_code| JoinGroupResponse {
+    let mut response = answer_of!(reply, JoinGroup).unwrap_or_else(|error_code| JoinGroupResponse {
         error_code,
         member_id,
         ..JoinGroupResponse::default()
-    })
+    });
+    if version < NULL_PROTOCOL_SINCE {
+        response.protocol_name.get_or_insert_default();
+    }
+    response
 }

@@ -240,7 +240,8 @@ class ClassicGroups:
                 fenced = {"error": FENCED_INSTANCE_ID}
                 same(one.heartbeat(old, 1, instance="i").answer(), **fenced)
                 same(one.sync(old, 1, instance="i").answer(), **fenced)
-                same(one.join(old, instance="i").answer(), member=old, **fenced)
+                same(one.join(old, instance="i").answer(), member=old, protocol=None, **fenced)
+                same(one.join(old, instance="i", version=6).answer(), member=old, protocol="", **fenced)
                 same(one.commit(TOPIC, 1, member=old, generation=1, instance="i").answer(), **fenced)
                 same(one.leave([(old, "i")]).answer(), error=NONE, members=[(old, "i", FENCED_INSTANCE_ID)])
                 same(one.heartbeat(old, 1).answer(), error=UNKNOWN_MEMBER_ID)

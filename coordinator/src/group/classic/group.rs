@@ -184,8 +184,13 @@ impl ClassicGroup {
     pub fn close(&mut self, error: ErrorCode) -> Outcome {
         let mut out = Outcome::default();
         for id in self.members.ids() {
-            let waiting = self.take_waiting(&id);
-            out.refuse(waiting, &id, error);
+            let (join, sync) = self.take_waiting(&id);
+            if let Some(ticket) = join {
+                out.refuse_join(ticket, &id, error);
+            }
+            if let Some(ticket) = sync {
+                out.refuse_sync(ticket, error);
+            }
         }
         self.previous = self.state;
         self.state = State::Dead;

@@ -97,7 +97,7 @@ impl ClassicGroup {
                 None => self.add(joining, id.into(), &mut out),
             }
         } else if let Err(error) = self.check_member(id, request.group_instance_id.as_deref()) {
-            out.refuse_join(ticket, id, error);
+            out.refuse_identity(ticket, id, error);
         } else {
             self.rejoin(joining, id, &mut out);
         }
@@ -200,8 +200,13 @@ impl ClassicGroup {
     /// A static member was restarted: it comes without an id, and takes the place of `old`, which is fenced.
     fn replace(&mut self, joining: Joining<'_>, old: &str, new: MemberId, out: &mut Outcome) {
         let leader_before = self.leader.clone();
-        let waiting = self.take_waiting(old);
-        out.refuse(waiting, &old.into(), ErrorCode::FENCED_INSTANCE_ID);
+        let (join, sync) = self.take_waiting(old);
+        if let Some(ticket) = join {
+            out.refuse_identity(ticket, old, ErrorCode::FENCED_INSTANCE_ID);
+        }
+        if let Some(ticket) = sync {
+            out.refuse_sync(ticket, ErrorCode::FENCED_INSTANCE_ID);
+        }
         let Some(before) = self.rename(old, Arc::clone(&new)) else { return };
         self.renew_session(&new, joining.now_ms);
         self.update(&joining, &new, out);

@@ -6,8 +6,6 @@ use stratalog_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use crate::machine::{Reply, Step, Ticket};
 use crate::records::{GroupMetadataValue, Record};
 
-use super::member::MemberId;
-
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// To append. Until it is replayed, or its append has failed, the group must get no other input.
@@ -48,18 +46,13 @@ impl Outcome {
         self.join(ticket, refused_join(member_id, error));
     }
 
-    pub(super) fn refuse_sync(&mut self, ticket: Ticket, error: ErrorCode) {
-        self.sync(ticket, refused_sync(error));
+    /// Refuses a member for who it is; Kafka's answer names no strategy then, where that can be said.
+    pub(super) fn refuse_identity(&mut self, ticket: Ticket, member_id: &str, error: ErrorCode) {
+        self.join(ticket, JoinGroupResponse { protocol_name: None, ..refused_join(member_id, error) });
     }
 
-    /// Refuses whatever these tickets wait for.
-    pub(super) fn refuse(&mut self, waiting: (Option<Ticket>, Option<Ticket>), member_id: &MemberId, error: ErrorCode) {
-        if let Some(ticket) = waiting.0 {
-            self.refuse_join(ticket, member_id, error);
-        }
-        if let Some(ticket) = waiting.1 {
-            self.refuse_sync(ticket, error);
-        }
+    pub(super) fn refuse_sync(&mut self, ticket: Ticket, error: ErrorCode) {
+        self.sync(ticket, refused_sync(error));
     }
 }
 
