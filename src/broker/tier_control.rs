@@ -19,8 +19,8 @@ use crate::metrics::Metrics;
 use crate::partition::Partition;
 use crate::partition::tier::{ServiceHandle, TierError, Tiered, chain, count_upload};
 
-/// How long a flush that waits goes on trying against a store that is away.
-const FLUSH_WAIT_MAX: Duration = Duration::from_secs(600);
+/// How long a flush that waits goes on without progress, against a store that is away; the service goes on after it.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Answers requests until the asking end is gone; each runs in a task of its own.
@@ -104,20 +104,21 @@ async fn flush(node: &Node, service: &ServiceHandle, topic: &str, wait: bool) ->
     Ok(FlushReport { topic: topic.to_owned(), complete, partitions })
 }
 
-/// Uploads until everything below `end` is tiered. A store that is away is tried again until the wait is over.
+/// Uploads until everything below `end` is tiered. A store that is away is tried again while it was not away for long.
 async fn upload_to(
     metrics: &Metrics,
     partition: &Partition,
     end: Offset,
     report: &mut FlushedPartition,
 ) -> Result<(), AdminError> {
-    let deadline = Instant::now() + FLUSH_WAIT_MAX;
+    let mut deadline = Instant::now() + FLUSH_WAIT_MAX;
     partition.log().flush();
     partition.high_watermark().wait_for(end).await.map_err(unavailable)?;
     while partition.tiered().is_some_and(|tiered| tiered.view().next_offset() < end) {
         match partition.upload_next().await {
             Ok(Some(uploaded)) => {
                 count_upload(metrics, partition, &uploaded);
+                deadline = Instant::now() + FLUSH_WAIT_MAX;
                 report.segments_uploaded += 1;
                 report.raw_bytes += uploaded.entry.raw_bytes;
                 report.stored_bytes += uploaded.entry.object_bytes;

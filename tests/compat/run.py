@@ -20,7 +20,7 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("harness_itself", "bad_input", "apache_tools", "real_records", "classic_groups", "readme")
+SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "readme")
 
 
 def sizes(text: str) -> list[int]:

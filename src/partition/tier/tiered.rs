@@ -81,11 +81,11 @@ impl TierError {
     /// Whether the same call may succeed later by itself.
     pub fn is_retriable(&self) -> bool {
         match self {
-            TierError::Claim(ClaimError::Store { .. } | ClaimError::Contended { .. }) => true,
+            TierError::Claim(ClaimError::Contended { .. }) => true,
             TierError::Manifest(error) => error.is_retriable(),
-            TierError::Upload(UploadError::Store(error)) | TierError::Replay(ReplayError::Store(error)) => {
-                !matches!(error, StoreError::Refused { .. })
-            }
+            TierError::Claim(ClaimError::Store { source: error, .. })
+            | TierError::Upload(UploadError::Store(error))
+            | TierError::Replay(ReplayError::Store(error)) => !matches!(error, StoreError::Refused { .. }),
             TierError::NotInTime | TierError::NotKnown => true,
             TierError::Claim(_)
             | TierError::Upload(_)

@@ -37,12 +37,22 @@ pub(super) fn unanswered(kind: Kind, key: &str, reason: String) -> StoreError {
     if kind.is_decisive() { StoreError::Ambiguous { key, reason } } else { StoreError::Unavailable { key, reason } }
 }
 
+/// Nobody took the call.
+fn unreachable(settings: &S3Settings, reason: &str) -> String {
+    match &settings.endpoint {
+        Some(endpoint) => {
+            format!("nobody answers at {endpoint}: start the store, or correct stratalog.tier.s3.endpoint ({reason})")
+        }
+        None => format!("AWS cannot be reached: check the network and stratalog.tier.s3.region ({reason})"),
+    }
+}
+
 pub(super) fn classify(kind: Kind, key: &str, settings: &S3Settings, answer: &Answer, words: &str) -> StoreError {
     let reason: String = words.chars().take(WORDS_MAX).collect();
     let refused = |next: String| StoreError::Refused { key: key.to_owned(), reason: format!("{next} ({reason})") };
     let named = || key.to_owned();
     match answer.status {
-        None if answer.never_sent => StoreError::Unavailable { key: named(), reason },
+        None if answer.never_sent => StoreError::Unavailable { key: named(), reason: unreachable(settings, &reason) },
         None => unanswered(kind, key, reason),
         Some(404) if words.contains("NoSuchBucket") => {
             refused(format!("bucket '{}' does not exist: create it, or correct stratalog.tier.url", settings.bucket))
