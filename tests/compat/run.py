@@ -20,7 +20,8 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "readme")
+SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "subscribe",
+          "readme")
 
 
 def sizes(text: str) -> list[int]:
