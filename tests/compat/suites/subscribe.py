@@ -31,7 +31,7 @@ def run(report: Report, options) -> None:
             name = f"subscribe/{client} {strategy}{' static' if static else ''} {commit} commits"
             report.case(name, Subscribe(broker, options, client, strategy, static, commit).run)
         report.case("subscribe/librdkafka range, the broker killed in between",
-                    Subscribe(broker, options, "librdkafka", "range", False, "sync", kills=2).run)
+                    Subscribe(broker, options, "librdkafka", "range", False, "auto", kills=2).run)
 
 
 class Member:
