@@ -9,6 +9,7 @@ use stratalog_protocol::messages::find_coordinator::{Coordinator, FindCoordinato
 use super::create_topics;
 use super::group::offsets_creation;
 use super::node::Node;
+use super::refusal::blocking;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::net::RequestContext;
 
@@ -65,7 +66,17 @@ async fn offsets_topic(node: &Arc<Node>) -> bool {
     let creation = offsets_creation(&node.settings());
     match create_topics::create(node, creation).await {
         Ok(_) => {}
-        Err(refusal) if refusal.code == ErrorCode::TOPIC_ALREADY_EXISTS => {}
+        // Somebody else makes it, and may not be done.
+        Err(refusal) if refusal.code == ErrorCode::TOPIC_ALREADY_EXISTS => {
+            let node = node.clone();
+            let made = blocking(move || {
+                drop(node.lock_changes());
+                Ok(())
+            });
+            if made.await.is_err() {
+                return false;
+            }
+        }
         Err(refusal) => {
             let problem = refusal.message.unwrap_or_else(|| refusal.code.to_string());
             tracing::error!("{OFFSETS_TOPIC} cannot be made: {problem}");
@@ -73,5 +84,5 @@ async fn offsets_topic(node: &Arc<Node>) -> bool {
         }
     }
     node.groups.clone().open().await;
-    true
+    node.groups.is_open()
 }

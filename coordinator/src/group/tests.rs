@@ -254,6 +254,9 @@ impl Shard {
     }
 }
 
+/// What a group has committed: offset and time by topic and partition.
+type Held = BTreeMap<(String, i32), (i64, i64)>;
+
 #[derive(Debug, Clone)]
 enum Op {
     Commit(u8, u8, i32, i64),
@@ -289,8 +292,8 @@ proptest! {
         shard.config.offsets_retention_check_interval_ms = 60_000;
         shard.machine = machine();
         shard.input(|machine, now_ms, view| machine.loaded(now_ms, view));
-        // By group: partition to offset and time. A group without offsets stays until it is looked at.
-        let mut model: BTreeMap<String, BTreeMap<(String, i32), (i64, i64)>> = BTreeMap::new();
+        // A group without offsets stays until it is looked at.
+        let mut model: BTreeMap<String, Held> = BTreeMap::new();
         for op in ops {
             let name = |group: u8| format!("g{group}");
             match op {

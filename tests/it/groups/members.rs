@@ -18,7 +18,7 @@ fn subscription(topic: &str) -> Bytes {
     [&[0, 0, 0, 0, 0, 1], length.to_be_bytes().as_slice(), topic.as_bytes(), &[0xff; 4]].concat().into()
 }
 
-fn join_of(group: &str, member_id: &str, topic: &str) -> JoinGroupRequest {
+pub fn join_of(group: &str, member_id: &str, topic: &str) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: group.to_owned(),
         session_timeout_ms: 10_000,

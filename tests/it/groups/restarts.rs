@@ -1,15 +1,22 @@
 //! What a restart, a deleted topic and the configuration of a group lead to. Ours alone.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use stratalog_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
+use stratalog_protocol::messages::list_groups::ListGroupsRequest;
 use stratalog_protocol::messages::metadata::MetadataRequest;
 
+use super::members::join_of;
 use super::offsets::{commit, commit_of, fetch};
 use super::wire::Wire;
-use crate::api::{Fixture, GROUP};
+use crate::api::{Fixture, GROUP, TOPIC};
+use crate::cli::stratalog;
 
 #[tokio::test]
 async fn offsets_and_generations_outlive_a_restart() {
@@ -27,17 +34,141 @@ async fn offsets_and_generations_outlive_a_restart() {
     let mut wire = Wire::connect(fixture.port()).await;
     for (group, number) in groups.iter().zip(0..) {
         // A shard may still load.
-        let found = loop {
-            let request = stratalog_protocol::messages::list_groups::ListGroupsRequest::default();
-            if wire.ask(&request, 5).await.error_code.is_none() {
-                break fetch(&mut wire, group, &topic, &[0, 1]).await;
-            }
-            tokio::task::yield_now().await;
-        };
-        assert_eq!((found[0].0, found[1].0), (-1, number));
+        assert_eq!(fetched(&mut wire, group, &topic).await, -1);
+        assert_eq!(fetch(&mut wire, group, &topic, &[1]).await[0].0, number);
     }
     drop(wire);
     fixture.stop().await;
+}
+
+/// A process of its own, to be killed.
+struct Killable {
+    child: Child,
+    port: i32,
+}
+
+impl Killable {
+    fn start(data: &Path) -> Killable {
+        let data = data.to_str().expect("text");
+        let arguments =
+            ["--data-dir", data, "--listeners", "PLAINTEXT://127.0.0.1:0", "--set", "stratalog.admin.listener="];
+        let mut child = stratalog(&[&arguments[..], &["--log-format", "json"]].concat())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the broker starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let ready = loop {
+            let line = lines.next().expect("the broker ended before it was ready").expect("text");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
+            if line["message"] == "ready" {
+                break line;
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = ready["address"].as_str().expect("an address").to_owned();
+        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        Killable { child, port }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+}
+
+impl Drop for Killable {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_commits_outlive_kills() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut topic = None;
+    let mut groups = Vec::new();
+    let mut next = 0;
+    for life in 0..3u64 {
+        let broker = Killable::start(dir.path());
+        let mut wire = Wire::connect(broker.port).await;
+        if topic.is_none() {
+            topic = Some(wire.topic("t", 1).await.0);
+            for name in ["a", "b", "c"] {
+                groups.push((wire.group(name).await, -1));
+            }
+        }
+        let topic = topic.as_deref().unwrap();
+        for (group, acknowledged) in &groups {
+            let found = fetched(&mut wire, group, topic).await;
+            assert!(found >= *acknowledged, "{group}: {found} after {acknowledged} was acknowledged, life {life}");
+            assert!(found < next.max(1), "{group}: {found} was never sent");
+        }
+        // Commits flow on one connection for each group; the broker dies in the middle of them.
+        let (killed, _) = tokio::sync::watch::channel(false);
+        let mut committers = Vec::new();
+        for (group, _) in &groups {
+            let mut wire = wire.another().await;
+            let (group, topic, killed) = (group.clone(), topic.to_owned(), killed.subscribe());
+            committers.push(tokio::spawn(async move {
+                let mut acknowledged = -1;
+                for offset in next.. {
+                    if !wire.try_commit(&commit_of(&group, &topic, &[(0, offset)])).await {
+                        assert!(*killed.borrow(), "the broker closed a connection");
+                        return (acknowledged, offset + 1);
+                    }
+                    acknowledged = offset;
+                    tokio::task::yield_now().await;
+                }
+                unreachable!("it is killed")
+            }));
+        }
+        while fetched(&mut wire, &groups[0].0, topic).await < next + 20 {
+            tokio::task::yield_now().await;
+        }
+        killed.send_replace(true);
+        broker.kill();
+        let mut sent = next;
+        for (group, committer) in groups.iter_mut().zip(committers) {
+            let (acknowledged, end) = committer.await.unwrap();
+            group.1 = acknowledged.max(group.1);
+            sent = sent.max(end);
+        }
+        next = sent;
+    }
+}
+
+/// The offset of partition 0, once the coordinator has loaded.
+async fn fetched(wire: &mut Wire, group: &str, topic: &str) -> i64 {
+    loop {
+        let answer = wire.ask(&ListGroupsRequest::default(), 5).await;
+        if answer.error_code.is_none() {
+            return fetch(wire, group, topic, &[0]).await[0].0;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_answers_members_that_wait() {
+    // The first member of a group waits for others.
+    let fixture = Fixture::start_with(&[("group.initial.rebalance.delay.ms", "600000")]).await;
+    let mut wire = Wire::connect(fixture.port()).await;
+    let (topic, _) = wire.topic("t", 1).await;
+    let group = wire.group("g").await;
+    let mut other = wire.another().await;
+    let first = other.ask(&join_of(&group, "", &topic), 9).await;
+    let request = join_of(&group, &first.member_id, &topic);
+    let waiting = tokio::spawn(async move { other.ask(&request, 9).await });
+    let preparing = || ListGroupsRequest { states_filter: vec!["PreparingRebalance".to_owned()], ..Default::default() };
+    while wire.ask(&preparing(), 5).await.groups.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(wire);
+    fixture.stop().await;
+    assert_eq!(waiting.await.unwrap().error_code, ErrorCode::NOT_COORDINATOR);
 }
 
 #[tokio::test]
@@ -68,7 +199,7 @@ async fn the_topic_of_groups_is_kafkas() {
     assert_eq!((offsets.partitions.len(), offsets.is_internal), (7, true));
     drop(wire);
     let mut fixture = fixture;
-    let configs = fixture.configs(super::super::api::TOPIC, "__consumer_offsets", &[1]).await;
+    let configs = fixture.configs(TOPIC, "__consumer_offsets", &[1]).await;
     let shown: Vec<(&str, &str)> = configs.iter().map(|(name, value, _)| (name.as_str(), value.as_str())).collect();
     assert!(shown.contains(&("cleanup.policy", "compact")), "{shown:?}");
     assert!(shown.contains(&("segment.bytes", "104857600")), "{shown:?}");

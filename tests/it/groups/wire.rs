@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use stratalog_protocol::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use stratalog_protocol::messages::find_coordinator::FindCoordinatorRequest;
 use stratalog_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
-use stratalog_protocol::messages::{HeartbeatRequest, Request};
+use stratalog_protocol::messages::{HeartbeatRequest, OffsetCommitRequest, Request};
 use stratalog_protocol::{ErrorCode, Part, Response, decode_response, encode_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -40,17 +40,36 @@ impl Wire {
     where
         Q: Request<Response: Response<Request = Q>>,
     {
+        self.try_ask(request, version).await.unwrap()
+    }
+
+    async fn try_ask<Q>(&mut self, request: &Q, version: i16) -> std::io::Result<Q::Response>
+    where
+        Q: Request<Response: Response<Request = Q>>,
+    {
         self.correlation_id += 1;
         for part in encode_request(request, version, self.correlation_id, Some("it")).unwrap() {
             let Part::Bytes(bytes) = part else { panic!("requests are memory") };
-            self.stream.write_all(&bytes).await.unwrap();
+            self.stream.write_all(&bytes).await?;
         }
-        let length = self.stream.read_i32().await.unwrap();
+        let length = self.stream.read_i32().await?;
         let mut frame = BytesMut::zeroed(usize::try_from(length).unwrap());
-        self.stream.read_exact(&mut frame).await.unwrap();
+        self.stream.read_exact(&mut frame).await?;
         let (correlation_id, response) = decode_response::<Q::Response>(frame.freeze(), version).unwrap();
         assert_eq!(correlation_id, self.correlation_id);
-        response
+        Ok(response)
+    }
+
+    /// Whether the commit was acknowledged; false when the broker has gone.
+    pub async fn try_commit(&mut self, request: &OffsetCommitRequest) -> bool {
+        match self.try_ask(request, 9).await {
+            Ok(answer) => {
+                let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                assert!(partitions.all(|partition| partition.error_code.is_none()), "{answer:?}");
+                true
+            }
+            Err(_) => false,
+        }
     }
 
     /// Creates a topic of this run, and answers its name and id.
