@@ -317,7 +317,7 @@ impl Groups {
                 groups.input(&shard, |machine, now_ms, view| machine.assigned(now_ms, view, assigned));
             });
         }
-        if shard.deadline_ms() < self.looking_at_ms.load(Ordering::Acquire) {
+        if shard.deadline_ms() < self.looking_at_ms.load(Ordering::SeqCst) {
             self.wake.notify_one();
         }
     }
@@ -362,8 +362,9 @@ impl Groups {
                 self.measure();
                 measured = Some(Instant::now());
             }
-            self.looking_at_ms.store(next_ms, Ordering::Release);
-            // One that came while the time was not stored yet.
+            self.looking_at_ms.store(next_ms, Ordering::SeqCst);
+            // One that came while the time was not stored yet. Both sides store first and look then, in one order for all:
+            // one of the two sees the other.
             let next_ms = next_ms.min(self.next_deadline_ms());
             let sleep_ms = u64::try_from(next_ms.saturating_sub(self.clock.now_ms())).unwrap_or(0);
             let sleep = Duration::from_millis(sleep_ms).min(SLEEP_MAX);

@@ -63,7 +63,7 @@ impl Shard {
     }
 
     pub fn deadline_ms(&self) -> i64 {
-        self.deadline_ms.load(Ordering::Acquire)
+        self.deadline_ms.load(Ordering::SeqCst)
     }
 
     /// Everybody who waits is told, and nobody is served from now on.
@@ -71,7 +71,7 @@ impl Shard {
         let mut state = self.lock();
         state.stage = Stage::Closed;
         state.waiting.clear();
-        self.deadline_ms.store(i64::MAX, Ordering::Release);
+        self.deadline_ms.store(i64::MAX, Ordering::SeqCst);
     }
 }
 
@@ -156,7 +156,7 @@ impl State {
             };
             step.after_appended = true;
         }
-        shard.deadline_ms.store(self.machine.next_deadline().unwrap_or(i64::MAX), Ordering::Release);
+        shard.deadline_ms.store(self.machine.next_deadline().unwrap_or(i64::MAX), Ordering::SeqCst);
         match answer {
             Some(delivery) => Submitted::Answered(delivery),
             None => {

@@ -190,6 +190,26 @@ async fn offsets_go_with_their_topic() {
 }
 
 #[tokio::test]
+async fn groups_begin_anew_when_their_topic_is_deleted() {
+    let fixture = Fixture::start_with(&[("offsets.topic.num.partitions", "3")]).await;
+    let mut wire = Wire::connect(fixture.port()).await;
+    let (topic, _) = wire.topic("t", 1).await;
+    let group = wire.group("g").await;
+    commit(&mut wire, &commit_of(&group, &topic, &[(0, 1)]), 9).await;
+    let topics = vec![DeleteTopicState { name: Some("__consumer_offsets".to_owned()), ..DeleteTopicState::default() }];
+    let request = DeleteTopicsRequest { topics, timeout_ms: 1_000, ..DeleteTopicsRequest::default() };
+    assert_eq!(wire.ask(&request, 6).await.responses[0].error_code, ErrorCode::NONE);
+    let refused = commit(&mut wire, &commit_of(&group, &topic, &[(0, 2)]), 9).await;
+    assert_eq!(refused, [(0, ErrorCode::NOT_COORDINATOR)]);
+    // The next who looks for a coordinator makes it again.
+    let group = wire.group("g").await;
+    assert_eq!(fetch(&mut wire, &group, &topic, &[0]).await[0].0, -1);
+    assert_eq!(commit(&mut wire, &commit_of(&group, &topic, &[(0, 3)]), 9).await, [(0, ErrorCode::NONE)]);
+    drop(wire);
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn the_topic_of_groups_is_kafkas() {
     let fixture = Fixture::start_with(&[("offsets.topic.num.partitions", "7")]).await;
     let mut wire = Wire::connect(fixture.port()).await;
