@@ -83,6 +83,6 @@ async fn offsets_topic(node: &Arc<Node>) -> bool {
             return false;
         }
     }
-    node.groups.clone().open().await;
+    node.groups.open().await;
     node.groups.is_open()
 }

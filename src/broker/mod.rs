@@ -100,6 +100,9 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
     });
     let node = Arc::new(node.await.map_err(|_| StartError::CutOff)??);
 
+    // Before the first client, so that none takes a group that is not loaded for one that is not there.
+    let loading = node.groups.open();
+
     let mut listening = Vec::new();
     let mut serving = JoinSet::new();
     let network = &node.config.network;
@@ -112,7 +115,7 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
     }
     let mut background = JoinSet::new();
     background.spawn(maintain(node.clone(), stopped.clone()));
-    background.spawn(node.groups.clone().open());
+    background.spawn(loading);
     background.spawn(node.groups.clone().run(stopped.clone()));
     let tier_tasks = ServiceHandle::default();
     let service = Service {

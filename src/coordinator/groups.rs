@@ -129,12 +129,15 @@ impl Groups {
         *write_lock(&self.config) = Arc::new(config);
     }
 
-    /// Shards for the partitions of the offsets topic, if it is there. Returns when those that are new are loaded; others
-    /// that ask meanwhile are told that they load.
-    pub async fn open(self: Arc<Self>) {
+    /// Shards for the partitions of the offsets topic, if it is there: from now on those that are to be loaded say so. The
+    /// future loads them.
+    pub fn open(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         let image = self.metadata.image();
-        let Some(topic) = image.topic(OFFSETS_TOPIC) else { return };
-        let added = self.add_shards(topic);
+        let added = image.topic(OFFSETS_TOPIC).map(|topic| self.add_shards(topic)).unwrap_or_default();
+        self.clone().load_all(added)
+    }
+
+    async fn load_all(self: Arc<Self>, added: Vec<Arc<Shard>>) {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let queue = Arc::new(Mutex::new(added.into_iter()));
         let mut loading = JoinSet::new();

@@ -162,8 +162,8 @@ async fn refusals_are_kafkas() {
             vec![("max.connections", SET, Some("1"))],
             invalid("Cannot update these configs dynamically: [max.connections]"),
         ),
-        // Groups and telemetry are not served, so nothing would act on their configs.
-        (GROUP, "g", vec![("consumer.session.timeout.ms", SET, Some("50000"))], invalid("Unknown resource type 32")),
+        (GROUP, "g", vec![("zip", SET, Some("1"))], config("Unknown group config name: zip")),
+        // Telemetry is not served, so nothing would act on its configs.
         (CLIENT_METRICS, "c", vec![("interval.ms", SET, Some("5000"))], invalid("Unknown resource type 16")),
     ];
     for (resource_type, name, rows, expected) in cases {
