@@ -59,10 +59,13 @@ impl Killable {
             .spawn()
             .expect("the broker starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut said = Vec::new();
         let ready = loop {
-            let line = lines.next().expect("the broker ended before it was ready").expect("text");
+            let Some(line) = lines.next() else { panic!("the broker ended before it was ready: {said:#?}") };
+            let line = line.expect("text");
+            said.push(line.clone());
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON lines");
-            if line["message"] == "ready" {
+            if line["message"] == "ready" && line["address"].is_string() {
                 break line;
             }
         };
