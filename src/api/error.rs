@@ -69,6 +69,7 @@ fn of_tier(error: &TierError) -> ErrorCode {
         | TierError::Log(_)
         | TierError::NeedsReconcile { .. }
         | TierError::Fenced
+        | TierError::Batch { .. }
         | TierError::CutOff
         | TierError::NotInTime
         | TierError::NotKnown => ErrorCode::KAFKA_STORAGE_ERROR,

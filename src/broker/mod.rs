@@ -128,6 +128,7 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
         interval: node.config.tier.as_ref().map_or(Duration::from_secs(30), |tier| tier.task_interval),
         expire_concurrency: node.config.tier.as_ref().map_or(1, |tier| tier.expire_concurrency),
         retention_interval: node.config.log.retention_check_interval,
+        purges: tokio::sync::Mutex::default(),
     };
     background.spawn(service.run(stopped.clone()));
     background.spawn(store::meter(meter, node.metadata.clone(), node.metrics.clone(), stopped.clone()));

@@ -27,6 +27,8 @@ pub struct TierConfig {
     pub lookup_wait_max: Duration,
     pub task_interval: Duration,
     pub delete_grace: Duration,
+    /// The longest time after which a PUT that was given up may still land.
+    pub late_put_max: Duration,
     /// Age at which a tiered topic's active segment closes; `None` leaves it to segment.ms.
     pub untiered_age_max: Option<Duration>,
 }
@@ -127,6 +129,7 @@ impl TierConfig {
             lookup_wait_max: millis("remote.list.offsets.request.timeout.ms"),
             task_interval: millis("remote.log.manager.task.interval.ms"),
             delete_grace: millis("stratalog.tier.delete.grace.ms"),
+            late_put_max: millis("stratalog.tier.late.put.max.ms"),
             untiered_age_max: settings.unsigned("stratalog.tier.untiered.age.max.ms").map(Duration::from_millis),
         }))
     }

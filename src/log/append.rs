@@ -339,7 +339,7 @@ impl Log {
             return Ok(());
         }
         appender.closed = Some("the broker is stopping");
-        if self.sync.want_all() || self.sync.flushed().get() < self.log_end_offset() {
+        if self.sync.is_unsynced() {
             self.dir.syncer.run_one(&self.sync);
         }
         if let Some(reason) = self.offline_reason() {

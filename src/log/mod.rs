@@ -37,7 +37,7 @@ pub use partition_log::{Log, SegmentInfo};
 pub use producers::{BatchNote, Origin, ProducerState};
 pub use read::LogSlice;
 pub use sync::OfflineHook;
-pub use times::TimestampedOffset;
+pub use times::{LOOKUP_OUTPUT_BYTES_MAX, TimestampedOffset};
 pub use transactions::AbortedTransaction;
 pub use upload::{BatchRun, SegmentReader};
 

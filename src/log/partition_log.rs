@@ -177,6 +177,28 @@ impl Log {
         segments.iter().take(closed).map(|segment| describe(segment)).collect()
     }
 
+    /// The oldest closed segment that ends after `offset`: its end and its bytes.
+    pub fn closed_segment_beyond(&self, offset: Offset) -> Option<(Offset, u64)> {
+        let segments = read_lock(&self.segments);
+        let closed = segments.len().saturating_sub(1);
+        let found = segments.values().take(closed).map(|segment| segment.end()).find(|(_, end)| *end > offset.0);
+        found.map(|(bytes, end)| (Offset(end), bytes))
+    }
+
+    /// Milliseconds since 1970 at which the oldest closed segment that ends after `offset` was last written.
+    pub fn closed_since_ms(&self, offset: Offset) -> Option<i64> {
+        let segments: Vec<Arc<Segment>> = read_lock(&self.segments).values().cloned().collect();
+        let closed = segments.len().saturating_sub(1);
+        let found = segments.iter().take(closed).find(|segment| segment.next_offset() > offset.0)?;
+        Some(last_modified_ms(found))
+    }
+
+    /// Bytes of the segments that do not end at or below `offset`.
+    pub fn bytes_beyond(&self, offset: Offset) -> u64 {
+        let segments = read_lock(&self.segments);
+        segments.values().map(|segment| segment.end()).filter(|(_, end)| *end > offset.0).map(|(bytes, _)| bytes).sum()
+    }
+
     /// The first offset of the oldest transaction that is open, or whose marker is not below `high_watermark`; the last
     /// stable offset is this or the high watermark.
     pub fn first_unstable_offset(&self, high_watermark: Offset) -> Option<Offset> {
@@ -266,14 +288,17 @@ impl Log {
 fn describe(segment: &Segment) -> SegmentInfo {
     let (bytes, next_offset) = segment.end();
     let max_timestamp = segment.largest_timestamp().ok().flatten().map(|(timestamp, _)| timestamp);
-    let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok();
-    let since_epoch = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    let last_modified_ms = since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0);
     SegmentInfo {
         base_offset: Offset(segment.base_offset),
         end_offset: Offset(next_offset),
         bytes,
         max_timestamp,
-        last_modified_ms,
+        last_modified_ms: last_modified_ms(segment),
     }
+}
+
+fn last_modified_ms(segment: &Segment) -> i64 {
+    let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok();
+    let since_epoch = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }

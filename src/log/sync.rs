@@ -177,11 +177,11 @@ impl LogSync {
 
     /// Asks for a sync of all that was written. Answers whether it is to be queued.
     pub fn want_all(&self) -> bool {
-        let mut unsynced = lock(&self.unsynced);
-        let end = unsynced.end;
-        if self.flushed.get() >= end && !unsynced.directory_changed && unsynced.others.is_empty() {
+        if !self.is_unsynced() {
             return false;
         }
+        let mut unsynced = lock(&self.unsynced);
+        let end = unsynced.end;
         unsynced.want(end)
     }
 
@@ -209,6 +209,18 @@ impl LogSync {
         }
         self.flushed.advance(target);
         Ok(bytes)
+    }
+
+    /// No round will follow; who waits for this one to end goes on.
+    fn ended(&self) {
+        lock(&self.unsynced).phase = Phase::Idle;
+        self.round_ended.notify_all();
+    }
+
+    /// Whether a round would have something to do.
+    pub fn is_unsynced(&self) -> bool {
+        let unsynced = lock(&self.unsynced);
+        self.flushed.get() < unsynced.end || unsynced.directory_changed || !unsynced.others.is_empty()
     }
 
     /// After a round: whether another one is wanted.
@@ -382,7 +394,7 @@ impl Shared {
             log.flushed.close();
         }
         if log.flushed.is_closed() {
-            return;
+            return log.ended();
         }
         let started = Instant::now();
         match log.round(&self.disk) {
@@ -392,12 +404,12 @@ impl Shared {
                 self.synced_bytes.fetch_add(bytes, Ordering::Relaxed);
             }
             // Deleted while the round ran: its directory has another name now.
-            Err(_) if log.flushed.is_closed() => return,
+            Err(_) if log.flushed.is_closed() => return log.ended(),
             Err((directory, e)) => {
                 // First the state, then the news: who is woken by it must find the directory offline.
                 self.health.take_offline(format!("sync of {} failed: {e}", directory.display()));
                 log.flushed.close();
-                return;
+                return log.ended();
             }
         }
         if log.again() {

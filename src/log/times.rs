@@ -13,7 +13,7 @@ use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
 /// Bytes that one batch may decompress to while its records are walked.
-const BATCH_OUTPUT_BYTES_MAX: usize = 128 << 20;
+pub const LOOKUP_OUTPUT_BYTES_MAX: usize = 128 << 20;
 
 /// A record found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Log {
         let Some((timestamp, segment)) = best else { return Ok(None) };
         let floor = segment.offset_floor_for_time(timestamp).map_err(|e| segment.read_error(e.into()))?;
         let Some((at, file)) = first_batch_from(&segment, floor, timestamp)? else { return Ok(None) };
-        let found = in_batch(&segment, &file, &at, |batch| record_of_max_timestamp(batch, BATCH_OUTPUT_BYTES_MAX))?;
+        let found = in_batch(&segment, &file, &at, |batch| record_of_max_timestamp(batch, LOOKUP_OUTPUT_BYTES_MAX))?;
         Ok(found.map(|record| timestamped(&at, record)))
     }
 }
@@ -73,7 +73,7 @@ fn first_from(
 ) -> Result<Option<TimestampedOffset>, ReadError> {
     while let Some((at, file)) = first_batch_from(segment, offset, timestamp)? {
         if let Some(record) = in_batch(segment, &file, &at, |batch| {
-            first_record_at_or_after(batch, timestamp, start.0, BATCH_OUTPUT_BYTES_MAX)
+            first_record_at_or_after(batch, timestamp, start.0, LOOKUP_OUTPUT_BYTES_MAX)
         })? {
             return Ok(Some(timestamped(&at, record)));
         }

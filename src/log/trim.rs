@@ -62,8 +62,12 @@ impl Log {
     /// Snapshots older than the first segment serve nobody: the one at its base does.
     fn remove_old_snapshots(&self) -> Result<(), Error> {
         let Some(first) = read_lock(&self.segments).keys().next().copied() else { return Ok(()) };
+        self.remove_snapshots(|at| at < first)
+    }
+
+    fn remove_snapshots(&self, unwanted: impl Fn(i64) -> bool) -> Result<(), Error> {
         for (offset, suffix) in recovery::list(&self.path)? {
-            if suffix == names::SNAPSHOT_SUFFIX && offset < first {
+            if suffix == names::SNAPSHOT_SUFFIX && unwanted(offset) {
                 let path = names::offset_file(&self.path, offset, names::SNAPSHOT_SUFFIX);
                 self.dir.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path))?;
             }
@@ -151,6 +155,8 @@ impl Log {
         Segment::create(&self.dir.files, &self.path, offset.0).map_err(Error::io("create a segment in", &self.path))?;
         self.dir.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))?;
         self.unlink(|base| base != offset.0)?;
+        // Producers of records that are not here any more, but for the state as of the new start.
+        self.remove_snapshots(|at| at != offset.0)?;
         self.log_start.store(log_start.0, Ordering::SeqCst);
         self.reload(appender)
     }

@@ -151,8 +151,8 @@ impl Metadata {
         let topic = image.topic_by_id(id).cloned().ok_or(Error::UnknownTopic)?;
         let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
         let intent_key = format!("{}{}", record::DELETING, topic.id);
-        // Also a topic whose tier was turned off may have left something.
-        let tiered = topic.configs.contains_key("remote.storage.enable");
+        // Also a topic whose tier was turned off, by whatever way, may have left something; looking costs one LIST.
+        let tiered = image.tier_owner_epoch.is_some();
         let intent = record::encode(&intent_key, &record::Deleting::new(&topic.name, partitions, tiered))?;
         image.remove(&topic.name);
         image.deleting.insert(topic.id, (topic.name.clone(), partitions, tiered));

@@ -102,12 +102,19 @@ impl Partition {
         isolation: Isolation,
         deadline: Instant,
     ) -> Result<ListedOffset, ReadError> {
-        if let Some(below) = self.tiered_below_local()
-            && let Some(found) = self.tiered_at_timestamp(timestamp, below, deadline).await?
-        {
-            return Ok(found);
-        }
-        let found = self.log().offset_for_timestamp(timestamp).map_err(ReadError::Log)?;
+        let found = loop {
+            let local_start = self.log().local_log_start_offset();
+            if let Some(below) = self.tiered_below_local()
+                && let Some(found) = self.tiered_at_timestamp(timestamp, below, deadline).await?
+            {
+                return Ok(found);
+            }
+            let found = self.log().offset_for_timestamp(timestamp).map_err(ReadError::Log)?;
+            // What was evicted meanwhile was looked for in neither place.
+            if self.log().local_log_start_offset() == local_start {
+                break found;
+            }
+        };
         let visible = found.filter(|found| found.offset < self.visible_end(isolation));
         Ok(visible.map_or(ListedOffset::NONE, ListedOffset::from))
     }

@@ -127,7 +127,9 @@ impl Partitions {
                 .open_log(&topic_partition, topic.id, &config, lost)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
             self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
-            let tiered = self.open_tiered(&log, &config, &facts)?;
+            // What is left of a lost directory does not say whether it was ever tiered: then the bucket does.
+            let ask = lost && metadata.image().tier_owner_epoch.is_some();
+            let tiered = self.open_tiered(&log, &config, &facts, ask)?;
             // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
             let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
             let unclean = lost || held || log.was_unclean();
@@ -169,9 +171,10 @@ impl Partitions {
         log: &Arc<Log>,
         config: &TopicConfig,
         facts: &Arc<TopicFacts>,
+        ask: bool,
     ) -> Result<Option<Arc<Tiered>>, OpenError> {
         let Some(tier) = &self.tier else { return Ok(None) };
-        if config.remote_storage_enable || Tiered::was_opened(log) {
+        if config.remote_storage_enable || ask || Tiered::was_opened(log) {
             Ok(Some(Arc::new(Tiered::open(tier.clone(), log.clone(), facts.clone())?)))
         } else {
             Ok(None)
@@ -235,6 +238,13 @@ impl Partitions {
         }
     }
 
+    /// Removes the directories of a deleted topic that a first attempt left. Blocks.
+    pub fn remove_directories(&self, topic: TopicId) -> Result<(), log::Error> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let dirs = self.log_dir.partitions_on_disk();
+        dirs.iter().filter(|dir| dir.topic_id == Some(topic)).try_for_each(|dir| self.log_dir.remove_partition(dir))
+    }
+
     /// Applies a topic's new configuration to its partitions.
     pub fn update_config(&self, topic: &Topic, settings: &Settings) {
         let config = Arc::new(resolve(settings, topic));
@@ -245,7 +255,7 @@ impl Partitions {
                 tiered.set_topic(facts.clone());
                 continue;
             }
-            match self.open_tiered(partition.log(), &config, &facts) {
+            match self.open_tiered(partition.log(), &config, &facts, false) {
                 Ok(Some(tiered)) => partition.set_tiered(tiered),
                 Ok(None) => {}
                 Err(error) => {

@@ -13,8 +13,10 @@ use super::offsets::ListedOffset;
 use super::tier::{TierError, Tiered, UploadedSegment};
 use crate::log;
 
-/// Bytes that the records of one batch may take when a timestamp is looked for in it.
-const WALK_OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// A batch of the tier before `end` that cannot be walked: an error as it is for a local one, never a record passed over.
+fn unreadable(end: Offset, error: &dyn std::fmt::Display) -> ReadError {
+    ReadError::Tier(TierError::Batch { end, what: error.to_string() })
+}
 
 impl Partition {
     /// The tier's half; `None` when nothing of this partition was ever to be tiered.
@@ -45,7 +47,13 @@ impl Partition {
         if !config.remote_storage_enable || config.remote_log_copy_disable {
             return Ok(None);
         }
-        tiered.upload_next(self.leader_epoch(), self.visible_end(Isolation::ReadCommitted)).await
+        tiered.upload_next(self.leader_epoch(), self.tierable_end()).await
+    }
+
+    /// One past the last offset that may be in the tier: committed, and durable here, also where acknowledgements do not
+    /// wait for it (manifest protocol 3.2, step 1). Else a power cut leaves a tier that is ahead of its log.
+    pub fn tierable_end(&self) -> Offset {
+        self.visible_end(Isolation::ReadCommitted).min(self.log().flushed().get())
     }
 
     /// Closes the active segment of a tiered topic that had no roll for `segment.ms`, or for
@@ -63,9 +71,7 @@ impl Partition {
 
     /// Bytes of local segments that the tier does not have.
     pub fn local_bytes_beyond(&self, next_offset: Offset) -> u64 {
-        let closed = self.log().closed_segments();
-        let tiered: u64 = closed.iter().filter(|s| s.end_offset <= next_offset).map(|s| s.bytes).sum();
-        self.log().size_bytes().saturating_sub(tiered)
+        self.log().bytes_beyond(next_offset)
     }
 
     /// Drops the local copies of all that is tiered for good. Blocks. Returns segments and bytes dropped.
@@ -116,13 +122,14 @@ impl Partition {
             let Some(chunk) = chunk else { return Ok(None) };
             let mut last = from;
             for batch in BatchIter::new(&chunk) {
-                let Ok(batch) = batch else { break };
+                let batch = batch.map_err(|error| unreadable(last, &error))?;
                 last = Offset(batch.header.next_offset());
                 if batch.header.max_timestamp < timestamp || last <= log_start_offset {
                     continue;
                 }
-                let found = first_record_at_or_after(&batch, timestamp, log_start_offset.0, WALK_OUTPUT_BYTES_MAX);
-                if let Ok(Some(found)) = found {
+                let bytes_max = log::LOOKUP_OUTPUT_BYTES_MAX;
+                let found = first_record_at_or_after(&batch, timestamp, log_start_offset.0, bytes_max);
+                if let Some(found) = found.map_err(|error| unreadable(last, &error))? {
                     return Ok(Some(ListedOffset {
                         offset: found.offset,
                         timestamp: found.timestamp,

@@ -32,6 +32,8 @@ pub const KEYS: &[Key] = keys! {
         "Whether topics with cleanup.policy=delete are tiered when they do not say.";
     "stratalog.tier.delete.grace.ms" Long = Some("60000"), Valid::AtLeast(0), fixed, Honoured,
         "Time between an object's leaving the manifest and its deletion.";
+    "stratalog.tier.late.put.max.ms" Long = Some("3600000"), Valid::AtLeast(0), fixed, Honoured,
+        "Longest time after which a PUT that was given up may still land: the heads of a deleted topic stay so long.";
     "stratalog.tier.memory.bytes" Long = Some("134217728"), Valid::AtLeast(8_388_608), fixed, Honoured,
         "Memory for chunks under way from the tier, and as much again for chunks loaded ahead.";
     "stratalog.tier.read.ahead.bytes" Long = Some("67108864"), Valid::AtLeast(0), fixed, Honoured,

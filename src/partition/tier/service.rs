@@ -10,8 +10,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::ready;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use stratalog_tiering::gc::topic::PurgeProgress;
+use stratalog_tiering::gc::topic::{Purge, PurgeProgress};
 use stratalog_tiering::manifest::RetentionPolicy;
+use stratalog_tiering::object_key;
+use stratalog_tiering::store::Purpose;
 use stratalog_types::{PartitionIndex, TopicId};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
@@ -22,7 +24,7 @@ use crate::clock::Clock;
 use crate::log;
 use crate::metadata::Metadata;
 use crate::metrics::{Metrics, ReasonLabel, TopicLabel};
-use crate::partition::{Isolation, Partition, Partitions};
+use crate::partition::{Partition, Partitions};
 
 /// DELETE requests of one partition's round.
 pub const DELETES_PER_ROUND: u64 = 1000;
@@ -52,6 +54,8 @@ pub struct Service {
     pub expire_concurrency: usize,
     /// Between two rounds of retention.
     pub retention_interval: Duration,
+    /// Of deleted topics, while they wait.
+    pub purges: tokio::sync::Mutex<HashMap<TopicId, Purge>>,
 }
 
 impl Service {
@@ -153,9 +157,7 @@ impl Service {
             *stored.entry(partition.topic_partition().topic.clone()).or_default() += view.totals().object_bytes;
             let config = partition.config();
             if config.remote_storage_enable && !config.remote_log_copy_disable {
-                let closed = partition.log().closed_segments();
-                let waiting = closed.iter().find(|segment| segment.end_offset > view.next_offset());
-                oldest_ms = oldest_ms.into_iter().chain(waiting.map(|segment| segment.last_modified_ms)).min();
+                oldest_ms = oldest_ms.into_iter().chain(partition.log().closed_since_ms(view.next_offset())).min();
             }
         }
         let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -168,8 +170,10 @@ impl Service {
     }
 
     /// Whether something was uploaded: there may be more.
-    async fn upload_one(&self, partition: &Partition) -> bool {
-        if let Err(error) = partition.roll_quiet() {
+    async fn upload_one(&self, partition: &Arc<Partition>) -> bool {
+        let rolling = partition.clone();
+        let rolled = tokio::task::spawn_blocking(move || rolling.roll_quiet()).await;
+        if let Ok(Err(error)) = rolled {
             tracing::warn!(partition = %partition.topic_partition(), "quiet segment not closed: {error}");
         }
         match partition.upload_next().await {
@@ -205,7 +209,7 @@ impl Service {
             };
         }
         if !config.cleanup_delete {
-            return Ok(());
+            return tiered.tidy(partition.leader_epoch()).await;
         }
         let policy = RetentionPolicy {
             retention_ms: config.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
@@ -213,11 +217,30 @@ impl Service {
             now_ms: self.clock.now_ms(),
             bytes_beyond_tier: partition.local_bytes_beyond(tiered.view().next_offset()),
         };
-        let committed_end = partition.visible_end(Isolation::ReadCommitted);
+        let committed_end = partition.tierable_end();
         tiered.retain(partition.leader_epoch(), &policy, committed_end).await
     }
 
-    /// Removes what a deleted topic left in the bucket, then the intent. Every step may be repeated after a crash.
+    /// `None`: nothing of the topic ever came to the bucket.
+    async fn claim_purge(
+        &self,
+        tier: &Tier,
+        topic_id: TopicId,
+        name: &str,
+        partitions: i32,
+    ) -> Result<Option<Purge>, Box<dyn std::error::Error + Send + Sync>> {
+        let life = tier.topic_life().await?;
+        if let Some(purge) = life.resume_purge(topic_id).await? {
+            return Ok(Some(purge));
+        }
+        if tier.store.list(&object_key::topic_prefix(topic_id), None, Purpose::Admin).await?.is_empty() {
+            return Ok(None);
+        }
+        let deletion = life.delete(topic_id, name, partitions).await?;
+        Ok(Some(life.purge(&deletion).await?))
+    }
+
+    /// Removes what a deleted topic left in the bucket and on disk, then the intent. Every step may be repeated after a crash.
     async fn remove_deleted(
         &self,
         topic_id: TopicId,
@@ -226,23 +249,30 @@ impl Service {
         tiered: bool,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         if let (Some(tier), true) = (&self.tier, tiered) {
-            let life = tier.topic_life().await?;
-            let mut purge = match life.resume_purge(topic_id).await? {
-                Some(purge) => purge,
-                None => {
-                    let deletion = life.delete(topic_id, name, partitions).await?;
-                    life.purge(&deletion).await?
-                }
+            // Kept from round to round: the wait for late PUTs counts from the claim that this process made.
+            let mut purges = self.purges.lock().await;
+            let mut purge = match purges.remove(&topic_id) {
+                Some(purge) => Some(purge),
+                None => self.claim_purge(tier, topic_id, name, partitions).await?,
             };
-            loop {
-                match purge.step(DELETES_PER_ROUND).await? {
-                    PurgeProgress::More { .. } => {}
+            while let Some(mut under_way) = purge.take() {
+                match under_way.step(DELETES_PER_ROUND).await {
+                    Ok(PurgeProgress::More { .. }) => purge = Some(under_way),
                     // Heads and marker stay for the longest time of a late PUT; a later round takes them.
-                    PurgeProgress::Waiting { .. } => return Ok(()),
-                    PurgeProgress::Done { .. } => break,
+                    Ok(PurgeProgress::Waiting { .. }) => {
+                        purges.insert(topic_id, under_way);
+                        return Ok(());
+                    }
+                    Ok(PurgeProgress::Done { .. }) => {}
+                    Err(error) => {
+                        purges.insert(topic_id, under_way);
+                        return Err(error.into());
+                    }
                 }
             }
         }
+        let partitions = self.partitions.clone();
+        tokio::task::spawn_blocking(move || partitions.remove_directories(topic_id)).await??;
         let metadata = self.metadata.clone();
         tokio::task::spawn_blocking(move || metadata.finish_deletion(topic_id)).await??;
         Ok(())
@@ -267,7 +297,7 @@ fn reason(error: &TierError) -> &'static str {
         TierError::Claim(_) => "claim",
         TierError::Manifest(_) | TierError::Fenced | TierError::NeedsReconcile { .. } => "manifest",
         TierError::Upload(_) => "store",
-        TierError::Replay(_) | TierError::Scrub(_) => "read",
+        TierError::Replay(_) | TierError::Scrub(_) | TierError::Batch { .. } => "read",
         TierError::LogRead(_) | TierError::Log(_) | TierError::Hole { .. } => "log",
         TierError::CutOff => "stopped",
         TierError::NotInTime | TierError::NotKnown => "store",

@@ -80,7 +80,7 @@ impl Tier {
         };
         let holder = format!("node {node_id} of {cluster_id}");
         let claim = ClusterClaim::new(store.clone(), ambient.clone(), cluster_id.clone(), holder, Retry::default());
-        let grace = Grace { mark: config.delete_grace, ..Grace::default() };
+        let grace = Grace { mark: config.delete_grace, late_put: config.late_put_max, ..Grace::default() };
         Ok(Tier {
             writer: ObjectWriter::new(store.clone(), uploads.clone(), budget),
             replay: Replay::new(store.clone(), unpacking, &replay),

@@ -64,6 +64,8 @@ pub enum TierError {
     CutOff,
     #[error("the store has not answered in time: try again")]
     NotInTime,
+    #[error("the batch before offset {end} cannot be read: {what}")]
+    Batch { end: Offset, what: String },
     #[error("the manifest is not known yet: try again when the bucket has been asked")]
     NotKnown,
 }
@@ -96,6 +98,7 @@ impl TierError {
             | TierError::Hole { .. }
             | TierError::NeedsReconcile { .. }
             | TierError::Fenced
+            | TierError::Batch { .. }
             | TierError::CutOff => false,
         }
     }
@@ -331,12 +334,11 @@ impl Tiered {
         if local_start > from {
             return Err(TierError::Hole { from, to: local_start });
         }
-        let closed = self.log.closed_segments();
-        let Some(segment) = closed.iter().find(|segment| segment.end_offset > from) else { return Ok(None) };
-        if segment.end_offset > committed_end {
+        let Some((end_offset, bytes)) = self.log.closed_segment_beyond(from) else { return Ok(None) };
+        if end_offset > committed_end {
             return Ok(None);
         }
-        let result = self.upload(from, segment.end_offset, segment.bytes).await;
+        let result = self.upload(from, end_offset, bytes).await;
         if let Err(TierError::Manifest(ManifestError::Inactive { .. } | ManifestError::Fenced { .. })) = &result {
             work.session = None;
         }
@@ -407,8 +409,24 @@ impl Tiered {
             self.manifest.advance_log_start(log_start_offset).await?;
         }
         self.manifest.retention(policy, committed_end).await?;
+        // Uploads need not wait for deletions.
+        drop(work);
+        self.clean_up().await
+    }
+
+    /// Deletes what has waited out its grace, and at times what no manifest names.
+    async fn clean_up(&self) -> Result<(), TierError> {
         self.manifest.reap(super::service::DELETES_PER_ROUND).await?;
         self.sweep_if_due().await
+    }
+
+    /// A round for a topic that is not to forget anything: only what is marked already goes.
+    pub async fn tidy(&self, leader_epoch: LeaderEpoch) -> Result<(), TierError> {
+        {
+            let mut work = self.work.lock().await;
+            self.ensure_session(&mut work, leader_epoch, true).await?;
+        }
+        self.clean_up().await
     }
 
     /// The tier was turned off with `remote.log.delete.on.disable`: the log starts where the local copies start, and what

@@ -8,7 +8,9 @@ import time
 
 from harness import broker as brokers, processes, store
 from harness.report import Report, Skip, check
+from harness.wire import Connection, batch
 
+KAFKA_STORAGE_ERROR = 56
 LINES = 3000
 # About 1 KiB a record: several segments of 1 MiB.
 PADDING = "." * 1000
@@ -131,27 +133,31 @@ class BadStore:
             with self.broker(remote_log_manager_task_interval_ms="3600000") as broker:
                 self.cli(broker, "topic", "create", "t", "--partitions", "1")
                 self.produce(broker, 0)
-                lines = self.directory / "too-many"
-                lines.write_text("".join(f"{number} {PADDING}\n" for number in range(LINES, 12 * LINES)))
-                with open(lines) as source:
-                    done = self.cli(broker, "produce", "t", timeout_s=300, stdin=source)
-                check(done.returncode != 0, "24 MB of disk took 36 MB of records")
+                with Connection(broker.bootstrap) as connection:
+                    end, refused = self.fill(connection)
                 self.consume(broker, 0, LINES)
-                end = self.end(broker)
                 check(processes.run(["mount", "-o", "remount,size=256m", volume], 10).returncode == 0, "remount")
                 deadline = time.monotonic() + 60
-                while True:
-                    with open(self.directory / "lines-0") as source:
-                        if self.cli(broker, "produce", "t", timeout_s=300, stdin=source).returncode == 0:
-                            break
-                    check(time.monotonic() < deadline, f"produce is refused for ever:\n{broker.log_text()[-1500:]}")
-                self.consume(broker, 0, min(end, LINES))
-                check(self.end(broker) >= end + LINES, "acknowledged records are missing")
-                return done.stderr.strip().splitlines()[-1][:160]
+                with Connection(broker.bootstrap) as connection:
+                    while (answer := connection.produce("t", 0, self.filler()))[0] != 0:
+                        check(time.monotonic() < deadline, f"refused for ever:\n{broker.log_text()[-1500:]}")
+                        time.sleep(0.2)
+                check(answer[1] == end, f"acknowledged records end at {end}, the next went to {answer[1]}")
+                self.produce(broker, LINES)
+                self.consume(broker, 0, LINES)
+                return f"{end} records, then error {refused}"
         finally:
             processes.run(["umount", "-l", volume], 10)
 
-    def end(self, broker):
-        from harness.wire import Connection
-        with Connection(broker.bootstrap) as connection:
-            return connection.end_offset("t", 0)
+    @staticmethod
+    def filler():
+        return batch([PADDING.encode() * 100])
+
+    def fill(self, connection):
+        """Until the broker refuses: the end of what it acknowledged, and the error."""
+        while True:
+            error, offset = connection.produce("t", 0, self.filler())
+            if error != 0:
+                check(error == KAFKA_STORAGE_ERROR, f"a full disk is error {error}")
+                return end, error
+            end = offset + 1

@@ -37,6 +37,19 @@ pub(super) fn unanswered(kind: Kind, key: &str, reason: String) -> StoreError {
     if kind.is_decisive() { StoreError::Ambiguous { key, reason } } else { StoreError::Unavailable { key, reason } }
 }
 
+/// What an answer says, without its XML: `SignatureDoesNotMatch: The request signature …`.
+fn plain(words: &str) -> String {
+    let between = |tag: &str| {
+        let (_, after) = words.split_once(&format!("<{tag}>"))?;
+        after.split_once(&format!("</{tag}>")).map(|(text, _)| text)
+    };
+    let said = match (between("Code"), between("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => words.split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    said.chars().take(WORDS_MAX).collect()
+}
+
 /// Nobody took the call.
 fn unreachable(settings: &S3Settings, reason: &str) -> String {
     match &settings.endpoint {
@@ -48,7 +61,7 @@ fn unreachable(settings: &S3Settings, reason: &str) -> String {
 }
 
 pub(super) fn classify(kind: Kind, key: &str, settings: &S3Settings, answer: &Answer, words: &str) -> StoreError {
-    let reason: String = words.chars().take(WORDS_MAX).collect();
+    let reason = plain(words);
     let refused = |next: String| StoreError::Refused { key: key.to_owned(), reason: format!("{next} ({reason})") };
     let named = || key.to_owned();
     match answer.status {
@@ -97,6 +110,13 @@ mod tests {
             StoreError::Refused { .. } => "refused",
             StoreError::WrongAnswer { .. } => "wrong",
         }
+    }
+
+    #[test]
+    fn words_are_told_without_their_xml() {
+        let xml = "Server returned 403:\n<?xml version=\"1.0\"?>\n<Error><Code>A</Code><Message>No.</Message></Error>";
+        assert_eq!(plain(xml), "A: No.");
+        assert_eq!(plain("error\n  sending"), "error sending");
     }
 
     #[test]
