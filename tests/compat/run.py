@@ -5,7 +5,7 @@
     tests/compat/run.py real_records --stores files --clients java,franz-go
     tests/compat/run.py --broker kafka bad_input     the same suite against Apache Kafka, to prove the suite
 
-Needs Python 3.11; Java 17, Maven and Go for the clients and tools written in them. All else is installed from package
+Needs Python 3.11; Java 17, Maven, Go and Node for the clients and tools written in them. All else is installed from package
 registries into STRATALOG_CACHE (default: a folder under the user's cache) on first use.
 """
 
@@ -45,6 +45,7 @@ def parse(arguments):
     parser.add_argument("--segment-bytes", type=sizes, default=[1 << 20], help="one or more, as 1m,64m")
     parser.add_argument("--bytes-per-topic", type=size, default=0, help="repeat the records up to this (64m, 1g)")
     parser.add_argument("--kills", type=int, default=2, help="kill -9 in uploads, and as many in replays")
+    parser.add_argument("--long", action="store_true", help="subscribe: each case hot and cold, more turns, more kills")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--timeout-s", type=int, default=120, help="limit of a single client's job")
     parser.add_argument("--require-all", action="store_true", help="a tool that is missing is a failure (CI)")

@@ -18,9 +18,12 @@ class Report:
         self.only = only
         self.skips = (Skip,) if require_all else (Skip, tools.MissingTool)
 
+    def wanted(self, name: str) -> bool:
+        return not self.only or self.only in name
+
     def case(self, name: str, body, *arguments) -> bool:
         """Runs `body`; a failure is printed and counted, and the next case runs. True when it passed."""
-        if self.only and self.only not in name:
+        if not self.wanted(name):
             return False
         began = time.monotonic()
         try:

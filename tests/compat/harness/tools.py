@@ -90,16 +90,16 @@ def java_command(*arguments: str, heap: str = "256m") -> list[str]:
             f"-Dlog4j2.configurationFile={config}", "-cp", f"{kafka_libs()}/*", *arguments]
 
 
-def java_client() -> list[str]:
-    source = HERE / "clients/java/Client.java"
+def java_client(program: str = "Client", heap: str = "512m") -> list[str]:
+    sources = [HERE / "clients/java" / f"{name}.java" for name in ("Client", "Member")]
     libs = kafka_libs()
 
     def build(part):
         need("javac")
-        step(["javac", "-cp", f"{libs}/*", "-d", part, source])
+        step(["javac", "-cp", f"{libs}/*", "-d", part, *sources])
 
-    classes = installed(f"java-client-{digest(source)}", build)
-    command = java_command("Client", heap="512m")
+    classes = installed(f"java-client-{digest(*sources)}", build)
+    command = java_command(program, heap=heap)
     command[command.index("-cp") + 1] += f":{classes}"
     return command
 
@@ -117,7 +117,7 @@ def python_client(program: str) -> list[str]:
 
 
 def go_client() -> list[str]:
-    sources = [HERE / "clients/go" / name for name in ("go.mod", "go.sum", "main.go")]
+    sources = [HERE / "clients/go" / name for name in ("go.mod", "go.sum", "main.go", "member.go")]
 
     def build(part):
         need("go")
@@ -125,6 +125,19 @@ def go_client() -> list[str]:
              env=os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"})
 
     return [str(installed(f"go-client-{digest(*sources)}", build) / "client")]
+
+
+def node_client(program: str) -> list[str]:
+    """Node finds packages beside the program, so the program is copied to them."""
+    sources = [HERE / "clients/node" / name for name in ("package.json", f"{program}.js")]
+
+    def build(part):
+        need("node", "npm")
+        for source in sources:
+            shutil.copy(source, part)
+        step(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--omit=dev"], cwd=part)
+
+    return ["node", str(installed(f"node-{program}-{digest(*sources)}", build) / f"{program}.js")]
 
 
 def minio() -> pathlib.Path:
@@ -147,6 +160,7 @@ INSTALLERS = {
     "java-client": java_client,
     "python-clients": lambda: python_client("confluent"),
     "go-client": go_client,
+    "node-member": lambda: node_client("member"),
     "minio": minio,
 }
 

@@ -40,6 +40,13 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "member" {
+		if err := member(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	text, err := os.ReadFile(os.Args[1])
 	var todo plan
 	if err == nil {
