@@ -66,13 +66,12 @@ def confluent(job):
             tell("records", records=seen)
             if job["commit"] != "auto":
                 attempt(job, lambda: consumer.commit(asynchronous=job["commit"] == "async"))
-        owned = consumer.assignment()
-        if paused.is_set() and set(numbers(owned)) != held:
-            consumer.pause(owned)
-            held = set(numbers(owned))
-        elif held and not paused.is_set():
-            consumer.resume([partition for partition in owned if partition.partition in held])
-            held = set()
+        # A partition that was paused, taken, and is given again is still paused.
+        change = [partition for partition in consumer.assignment()
+                  if (partition.partition in held) != paused.is_set()]
+        if change:
+            (consumer.pause if paused.is_set() else consumer.resume)(change)
+            held ^= set(numbers(change))
     consumer.close()
 
 
