@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{consume, demo, produce, tier, topic};
+use super::{consume, demo, group, produce, tier, topic};
 use crate::config::Sources;
 
 /// A Kafka-compatible broker whose history settles into object storage.
@@ -36,6 +36,8 @@ pub enum Command {
     Produce(produce::ProduceArguments),
     /// Print the records of a topic
     Consume(consume::ConsumeArguments),
+    /// See consumer groups and their lag, set and delete their offsets
+    Group(group::GroupArguments),
     /// See and control what lies in object storage
     Tier(tier::TierArguments),
     /// Watch it work: a broker of its own, events, tiering, and a replay from offset 0

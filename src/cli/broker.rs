@@ -83,7 +83,8 @@ fn ready(running: &Running) {
     );
 }
 
-async fn wait_for_signal() {
+/// Returns at SIGTERM or SIGINT. From its first poll on they do not end the process by themselves.
+pub async fn wait_for_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return std::future::pending().await;

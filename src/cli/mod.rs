@@ -6,10 +6,12 @@
 
 mod arguments;
 pub mod broker;
+mod confirm;
 mod connect;
 mod consume;
 mod demo;
 mod error;
+mod group;
 mod http;
 mod output;
 mod produce;
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Topic(arguments) => client(topic::run(arguments)),
         Command::Produce(arguments) => client(produce::run(arguments)),
         Command::Consume(arguments) => client(consume::run(arguments)),
+        Command::Group(arguments) => client(group::run(arguments)),
         Command::Tier(arguments) => client(tier::run(arguments)),
         Command::Demo(arguments) => demo::run(arguments),
     }

@@ -2,7 +2,7 @@ use clap::{CommandFactory, Parser};
 
 use super::arguments::{Arguments, Command};
 use super::produce::KeyRule;
-use super::time::{parse_span, parse_time};
+use super::time::{parse_duration, parse_span, parse_time};
 
 #[test]
 fn every_command_is_well_formed() {
@@ -46,10 +46,23 @@ fn commands_as_they_are_typed() {
         "stratalog produce t --key-field a.b --acks 1 --command-config f",
         "stratalog consume t -o -5 -e -n 3 -f %v",
         "stratalog consume t --offset @-1h --until end -p 0,1 --format json",
+        "stratalog consume t -g g -o start -e -n 3 -f json",
         "stratalog tier ls",
         "stratalog tier flush --topic t --wait --format json",
         "stratalog tier evict --topic t --admin h:1",
         "stratalog tier verify -t t",
+        "stratalog group list --state empty,Stable --type classic --protocol consumer",
+        "stratalog group describe g h --format json",
+        "stratalog group lag",
+        "stratalog group lag g --watch --format json",
+        "stratalog group lag g -w=500ms",
+        "stratalog group reset g -t a -t b:0,1 --to-earliest --execute",
+        "stratalog group reset g h --all-topics --shift-by -5",
+        "stratalog group reset g --all-topics --by-duration PT1H --dry-run",
+        "stratalog group reset g -t a --to-datetime 2026-11-21T08:00:00.000 --export",
+        "stratalog group reset g --from-file f",
+        "stratalog group delete g h --yes --if-exists",
+        "stratalog group delete-offsets g -t a:0 --yes",
         "stratalog demo",
         "stratalog broker --config f",
     ] {
@@ -110,4 +123,22 @@ fn times_and_spans() {
     }
     assert_eq!(parse_span("2d250ms"), Some(172_800_250));
     assert_eq!(parse_span("99999999999999999999d"), None);
+}
+
+#[test]
+fn durations_as_kafkas_tools_take_them() {
+    for (text, millis) in [
+        ("1h30m", 5_400_000),
+        ("PT1H30M", 5_400_000),
+        ("P1D", 86_400_000),
+        ("P1DT1S", 86_401_000),
+        ("P2W", 1_209_600_000),
+        ("pt5s", 5_000),
+        ("250ms", 250),
+    ] {
+        assert_eq!(parse_duration(text), Ok(millis), "{text}");
+    }
+    for wrong in ["", "P", "PT", "P1DT", "P1M", "P1Y", "PT1", "PT5MS", "P-1D", "P1H", "1", "P99999999999999999D"] {
+        assert!(parse_duration(wrong).is_err(), "{wrong}");
+    }
 }

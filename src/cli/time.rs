@@ -14,6 +14,25 @@ pub fn parse_time(text: &str, now_ms: i64) -> Result<i64, String> {
     parse_rfc3339(text).ok_or_else(|| FORM.to_owned())
 }
 
+/// A duration: `1h30m`, or ISO 8601 as Kafka's tools take it, `P1DT1H30M`. Milliseconds.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
+    let iso = |text: &str| {
+        let text = text.strip_prefix(['P', 'p'])?.to_ascii_lowercase();
+        let (days, clock) = text.split_once('t').unwrap_or((&text, ""));
+        // Before the T there are days and weeks only: a month has no length.
+        let weeks = days.strip_suffix('w').map(|weeks| weeks.parse::<i64>().ok()?.checked_mul(7 * DAY_MS));
+        let days = if days.is_empty() { Some(0) } else { weeks.unwrap_or_else(|| only_unit(days, 'd', DAY_MS)) };
+        let clock = if clock.is_empty() { Some(0) } else { parse_span(clock) };
+        let written = text.len() > 1 && !text.ends_with('t') && !text.contains("ms");
+        days?.checked_add(clock?).filter(|_| written)
+    };
+    parse_span(text).or_else(|| iso(text)).ok_or_else(|| "write a duration such as 1h30m or PT1H30M".to_owned())
+}
+
+fn only_unit(text: &str, unit: char, factor: i64) -> Option<i64> {
+    text.strip_suffix(unit)?.parse::<i64>().ok().filter(|number| *number >= 0)?.checked_mul(factor)
+}
+
 /// `1h30m`, `250ms`, `2d`: milliseconds.
 pub fn parse_span(text: &str) -> Option<i64> {
     let mut rest = text;

@@ -1,12 +1,11 @@
 //! `stratalog topic`: create, list, describe, alter, delete.
 
-use std::io::{BufRead, IsTerminal, stderr, stdin};
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::CliError;
 use super::arguments::{Format, OutputArguments, key_value};
+use super::confirm::confirm;
 use super::connect::ConnectArguments;
 use super::output;
 use crate::net::client::{Client, ConfigEntry, ConfigOperation, Error, NewTopic, OffsetSpec, TopicView};
@@ -345,7 +344,8 @@ async fn alter(arguments: AlterArguments) -> Result<(), CliError> {
 
 async fn delete(arguments: DeleteArguments) -> Result<(), CliError> {
     if !arguments.yes {
-        confirm(&arguments.topics)?;
+        let question = format!("Delete {} with all records, in object storage too?", arguments.topics.join(", "));
+        confirm("deleting a topic", &question)?;
     }
     let mut client = arguments.connect.client()?;
     for topic in &arguments.topics {
@@ -357,15 +357,4 @@ async fn delete(arguments: DeleteArguments) -> Result<(), CliError> {
         tell(arguments.output.format, topic, result)?;
     }
     Ok(())
-}
-
-/// Asks on a terminal; a script has to say --yes.
-fn confirm(topics: &[String]) -> Result<(), CliError> {
-    if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(CliError::usage("deleting a topic cannot be undone: confirm it with --yes"));
-    }
-    eprint!("Delete {} with all records, in object storage too? [y/N] ", topics.join(", "));
-    let mut answer = String::new();
-    stdin().lock().read_line(&mut answer)?;
-    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err(CliError::failed("nothing was deleted")) }
 }

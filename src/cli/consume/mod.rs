@@ -1,5 +1,6 @@
-//! `stratalog consume`: the records of a topic, from where to where is said.
+//! `stratalog consume`: the records of a topic, from where to where is said, or as a member of a group.
 
+mod group;
 mod position;
 mod template;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use template::Template;
 /// Longest wait of a fetch for data.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 const FETCH_BYTES_MAX: i32 = 32 << 20;
+const OUTPUT_BYTES: usize = 1 << 16;
 
 /// How often a lost connection is opened again before that is the end.
 const LOST_CONNECTIONS_MAX: u32 = 20;
@@ -33,12 +35,17 @@ const LOST_CONNECTIONS_MAX: u32 = 20;
 ///   stratalog consume events -o -10 -e                      the last ten of each partition
 ///   stratalog consume events -o @-1h -n 100 -f json         of the last hour, a hundred
 ///   stratalog consume events -f '%t-%p %o %T %k %v\n'
+///   stratalog consume events -g billing -o start            as a member of a group, until Ctrl-C
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct ConsumeArguments {
     #[arg(value_name = "TOPIC")]
     topic: String,
-    /// Where to begin: start, end, 42, +5 (after start), -5 (before end), @TIME, @-1h
+    /// Read as a member of this group: go on where it has come to, commit what was printed
+    #[arg(short, long, value_name = "GROUP", conflicts_with_all = ["partition", "until"])]
+    group: Option<String>,
+    /// Where to begin: start, end, 42, +5 (after start), -5 (before end), @TIME, @-1h. With --group only in partitions
+    /// that the group has committed nothing of
     #[arg(short, long, value_name = "POSITION", default_value = "end", allow_hyphen_values = true)]
     offset: Position,
     /// Where to stop, in the same forms; not included
@@ -87,30 +94,17 @@ impl Cursor {
 }
 
 pub async fn run(arguments: ConsumeArguments) -> Result<(), CliError> {
+    if let Some(group) = &arguments.group {
+        return group::run(&arguments, group).await;
+    }
     let mut client = arguments.connect.client()?;
     let mut reading = Reading::open(&mut client, &arguments).await?;
     let progress = Progress::new("consumed");
-    let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
-    let mut lost_connections = 0;
+    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, stdout().lock());
     while !reading.is_done() {
-        let positions: Vec<(i32, i64)> = reading.positions();
-        let fetched = client.fetch(&arguments.topic, &positions, FETCH_WAIT, FETCH_BYTES_MAX, reading.isolation).await;
-        let fetched = match fetched {
-            Err(error) if error.is_connection_lost() && lost_connections < LOST_CONNECTIONS_MAX => {
-                lost_connections += 1;
-                tokio::time::sleep(FETCH_WAIT).await;
-                continue;
-            }
-            fetched => fetched?,
-        };
-        lost_connections = 0;
-        for partition in &fetched {
-            reading.show(partition, &mut out)?;
-        }
-        out.flush()?;
+        reading.advance(&mut client, &mut out).await?;
         progress.records(reading.shown, reading.bytes);
     }
-    out.flush()?;
     progress.finish();
     Ok(())
 }
@@ -122,9 +116,19 @@ struct Reading<'a> {
     cursors: BTreeMap<i32, Cursor>,
     shown: u64,
     bytes: u64,
+    /// In a row.
+    lost_connections: u32,
 }
 
 impl<'a> Reading<'a> {
+    fn new(arguments: &'a ConsumeArguments, cursors: BTreeMap<i32, Cursor>) -> Reading<'a> {
+        let isolation = match arguments.isolation {
+            IsolationName::ReadUncommitted => IsolationLevel::ReadUncommitted,
+            IsolationName::ReadCommitted => IsolationLevel::ReadCommitted,
+        };
+        Reading { arguments, isolation, cursors, shown: 0, bytes: 0, lost_connections: 0 }
+    }
+
     async fn open(client: &mut Client, arguments: &'a ConsumeArguments) -> Result<Reading<'a>, CliError> {
         let known = client.partitions(&arguments.topic, false).await?;
         let mut partitions: Vec<i32> = known.iter().map(|partition| partition.partition).collect();
@@ -151,16 +155,27 @@ impl<'a> Reading<'a> {
             let until = until.as_ref().and_then(|until| until.get(partition).copied());
             (*partition, Cursor { next: *next, until })
         };
-        Ok(Reading {
-            arguments,
-            isolation: match arguments.isolation {
-                IsolationName::ReadUncommitted => IsolationLevel::ReadUncommitted,
-                IsolationName::ReadCommitted => IsolationLevel::ReadCommitted,
-            },
-            cursors: from.iter().map(cursor).collect(),
-            shown: 0,
-            bytes: 0,
-        })
+        Ok(Reading::new(arguments, from.iter().map(cursor).collect()))
+    }
+
+    /// Fetches once and writes what came, to the last byte. A connection that was lost is opened again by the next call.
+    async fn advance(&mut self, client: &mut Client, out: &mut impl Write) -> Result<(), CliError> {
+        let positions = self.positions();
+        let topic = &self.arguments.topic;
+        let fetched = match client.fetch(topic, &positions, FETCH_WAIT, FETCH_BYTES_MAX, self.isolation).await {
+            Err(error) if error.is_connection_lost() && self.lost_connections < LOST_CONNECTIONS_MAX => {
+                self.lost_connections += 1;
+                tokio::time::sleep(FETCH_WAIT).await;
+                return Ok(());
+            }
+            fetched => fetched?,
+        };
+        self.lost_connections = 0;
+        for partition in &fetched {
+            self.show(partition, out)?;
+        }
+        out.flush()?;
+        Ok(())
     }
 
     fn is_done(&self) -> bool {

@@ -40,6 +40,12 @@ pub enum Error {
     TooLarge { topic: String, bytes: usize },
     #[error("{what}: {code}{}", message.as_ref().map(|text| format!(": {text}")).unwrap_or_default())]
     Broker { what: String, code: ErrorCode, message: Option<String> },
+    #[error("group {group} does not exist; `stratalog group list` tells which do")]
+    UnknownGroup { group: String },
+    #[error("group {group} has members: stop them first")]
+    GroupNotEmpty { group: String },
+    #[error("{doing} group {group}: its members are subscribed to the topic; stop them first")]
+    GroupSubscribed { group: String, doing: String },
     #[error("a batch that the broker sent is damaged: {problem}")]
     Damaged { problem: String },
     #[error("the records cannot be put into a batch: {problem}")]
@@ -56,6 +62,19 @@ impl Error {
 
     pub(super) fn broker(what: impl Into<String>, code: ErrorCode, message: Option<String>) -> Error {
         Error::Broker { what: what.into(), code, message: message.filter(|text| !text.is_empty()) }
+    }
+
+    /// What the coordinator answered to `doing` something with `group`.
+    pub(super) fn group(code: ErrorCode, group: &str, doing: &str) -> Result<(), Error> {
+        match code {
+            ErrorCode::NONE => Ok(()),
+            ErrorCode::GROUP_ID_NOT_FOUND => Err(Error::UnknownGroup { group: group.to_owned() }),
+            ErrorCode::NON_EMPTY_GROUP => Err(Error::GroupNotEmpty { group: group.to_owned() }),
+            ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC => {
+                Err(Error::GroupSubscribed { group: group.to_owned(), doing: doing.to_owned() })
+            }
+            code => Err(Error::broker(format!("{doing} group {group}"), code, None)),
+        }
     }
 
     pub(super) fn is_unknown_topic(code: ErrorCode) -> bool {

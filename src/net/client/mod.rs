@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod error;
 mod fetch;
+mod group;
 mod offsets;
 mod partitioner;
 mod produce;
@@ -28,6 +29,10 @@ pub use admin::{ConfigEntry, ConfigOperation, NewTopic};
 pub use config::{Address, ClientConfig, parse_bootstrap};
 pub use error::Error;
 pub use fetch::{FetchedPartition, FetchedRecord, IsolationLevel, visible_records};
+pub use group::{
+    CommittedOffset, DescribedGroup, DescribedMember, GroupMember, GroupState, GroupType, ListedGroup, MemberSettings,
+    Membership, NewOffset, TopicPartitions,
+};
 pub use offsets::{FoundOffset, OffsetSpec};
 pub use partitioner::{murmur2, partition_of_key};
 pub use produce::{Acks, Compression, OutgoingRecord, ProduceSummary, Producer, ProducerSettings};
@@ -70,6 +75,8 @@ pub struct Client {
     brokers: BTreeMap<i32, Address>,
     /// Leaders of partitions by topic, as last seen.
     leaders: BTreeMap<String, Vec<PartitionView>>,
+    /// Nodes that coordinate groups, by group.
+    coordinators: BTreeMap<String, i32>,
 }
 
 /// The node id under which the bootstrap connection is kept.
@@ -83,7 +90,13 @@ const METADATA_VERSION_MAX: i16 = 12;
 
 impl Client {
     pub fn new(config: ClientConfig) -> Client {
-        Client { config, connections: BTreeMap::new(), brokers: BTreeMap::new(), leaders: BTreeMap::new() }
+        Client {
+            config,
+            connections: BTreeMap::new(),
+            brokers: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+        }
     }
 
     pub fn config(&self) -> &ClientConfig {
@@ -205,7 +218,16 @@ impl Client {
         request: &R,
         version_max: i16,
     ) -> Result<R::Response, Error> {
-        let timeout = self.config.request_timeout;
+        self.call_within(node, request, version_max, self.config.request_timeout).await
+    }
+
+    async fn call_within<R: Request<Response: Response>>(
+        &mut self,
+        node: i32,
+        request: &R,
+        version_max: i16,
+        timeout: Duration,
+    ) -> Result<R::Response, Error> {
         let connection = self.connection(node).await?;
         let answered = tokio::time::timeout(timeout, connection.call(request, version_max)).await;
         let result = answered.unwrap_or_else(|_| Err(Error::Timeout { what: R::NAME.to_owned(), after: timeout }));

@@ -1,5 +1,6 @@
 //! The binary as a user types it, against a broker of its own on free ports.
 
+mod groups;
 mod topics_and_records;
 mod usage;
 
