@@ -145,7 +145,7 @@ fn groups_are_listed_and_deleted() {
     let table = on(&broker, "group list");
     let first: Vec<&str> = table.lines().next().expect("a header").split_whitespace().collect();
     assert_eq!(first, ["GROUP", "TYPE", "STATE", "PROTOCOL", "COORDINATOR"]);
-    assert!(on(&broker, "group describe member").contains("member: Classic Empty, protocol consumer"));
+    assert!(on(&broker, "group describe member").contains("member: classic Empty, protocol consumer"));
 
     assert!(refused(&broker, "group delete-offsets member -t t:1", 2).contains("--yes"));
     assert_eq!(on(&broker, "group delete-offsets member -t t:1 --yes"), "t-1: deleted\n");

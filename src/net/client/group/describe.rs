@@ -97,7 +97,7 @@ impl Client {
         let described = response.groups.into_iter().next().ok_or_else(unknown)?;
         Ok(DescribedGroup {
             group: described.group_id,
-            group_type: GroupType("Consumer".to_owned()),
+            group_type: GroupType("consumer".to_owned()),
             state: GroupState(described.group_state),
             protocol_type: "consumer".to_owned(),
             protocol: described.assignor_name,
@@ -123,7 +123,7 @@ impl Client {
         let is_consumer = described.protocol_type == "consumer";
         Ok(DescribedGroup {
             group: described.group_id,
-            group_type: GroupType("Classic".to_owned()),
+            group_type: GroupType("classic".to_owned()),
             state: GroupState(described.group_state),
             protocol: described.protocol_data,
             protocol_type: described.protocol_type,
