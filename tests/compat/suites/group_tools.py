@@ -178,7 +178,7 @@ class GroupTools:
 
     def delete(self):
         out = self.groups("--delete-offsets", "--group", "classic", "--topic", f"{TOPIC}:1")
-        check("Request succeed for deleting offsets" in out, out)
+        check("Request succeeded for deleting offsets from group classic." in out, out)
         check(self.offsets("classic") == {0: ("6", "10", "4")}, f"{self.offsets('classic')}")
         out = self.groups("--delete", "--group", "classic")
         check("Deletion of requested consumer groups ('classic') was successful." in out, out)
