@@ -240,10 +240,12 @@ class Group:
             yield from self.until(newcomer.owned, lambda: f"{newcomer.who} is given nothing: {self.standing()}")
 
     def crash(self):
-        """kill -9; another comes, or the same again where members are static."""
+        """kill -9; another comes, or the same again where members are static. The consumer protocol lets nobody have the
+        instance id of a member who did not leave, until its session is over: UNRELEASED_INSTANCE_ID is fatal to clients."""
         index = self.one()
         self.here.pop(index).kill()
-        yield from self.wait(self.random.uniform(0, 0.5))
+        held_s = SESSION_MS / 1000 + 2 if self.case.static and self.case.protocol == "consumer" else 0
+        yield from self.wait(held_s + self.random.uniform(0, 0.5))
         self.come(index if self.case.static else None)
 
     def go(self):
@@ -251,7 +253,9 @@ class Group:
         member = self.here.pop(index)
         member.leave()
         yield from self.gone(member)
-        if len(self.here) < 2:
+        if self.case.static and self.random.random() < 0.5:
+            self.come(index)
+        elif len(self.here) < 2:
             self.come()
 
     def pause(self):

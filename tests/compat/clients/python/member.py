@@ -62,6 +62,8 @@ def confluent(job):
         errors = [str(record.error()) for record in records if record.error()]
         if errors:
             tell("error", errors=errors)
+        if any(record.error() and record.error().fatal() for record in records):
+            sys.exit(f"fatal: {errors}")
         if seen:
             tell("records", records=seen)
             if job["commit"] != "auto":
