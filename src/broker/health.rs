@@ -94,7 +94,11 @@ fn tell(told: &watch::Sender<Readiness>, now: Readiness) {
         match &now {
             Readiness::NotReady { why } => tracing::error!("not ready: {why}"),
             Readiness::Degraded { why } => tracing::warn!("degraded: {why}"),
-            Readiness::Ready | Readiness::Starting { .. } | Readiness::Stopping => tracing::info!("ready"),
+            // Not the line of a start, which names the address.
+            Readiness::Ready if matches!(before, Readiness::NotReady { .. } | Readiness::Degraded { .. }) => {
+                tracing::info!("well again");
+            }
+            Readiness::Ready | Readiness::Starting { .. } | Readiness::Stopping => {}
         }
         *before = now;
         true

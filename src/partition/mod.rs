@@ -15,6 +15,6 @@ mod retention;
 pub mod tier;
 
 pub use error::{AppendError, ReadError};
-pub use leader::{Appended, Ended, Isolation, Located, Partition};
+pub use leader::{Appended, Counters, Ended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use registry::{OpenError, Partitions};

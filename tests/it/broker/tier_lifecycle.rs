@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stratalog::broker::Running;
+use stratalog::clock::Clock;
+use stratalog::log::{Log, LogConfig, LogDir, LogDirOptions};
+use stratalog::metrics::Metrics;
 use stratalog::net::client::{ConfigOperation, OffsetSpec};
 use stratalog::partition::tier::TierError;
-use stratalog::partition::{Isolation, Partition, ReadError};
+use stratalog::partition::{Counters, Isolation, Partition, ReadError};
+use stratalog_protocol::records::{BatchBuilder, NewRecord};
 use stratalog_tiering::format::{Footer, TAIL_BYTES, Tail};
 use stratalog_tiering::gc::topic::Marker;
-use stratalog_types::Offset;
+use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce, timestamp};
 use super::{client, start, topic};
@@ -365,4 +369,33 @@ async fn a_deleted_topic_leaves_nothing_behind() {
 fn count_files(directory: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { count_files(&path) } else { 1 }).sum()
+}
+
+/// Protocol 3.2, step 1: also where acknowledgements do not wait for the sync.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_synced_is_not_tiered() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(&dir.path().join("broker"), &[]).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", &[("flush.messages", "1000000")]), false).await.unwrap();
+    let config = partition(&running).config();
+    let options = LogDirOptions { sync_threads_max: 0, ..LogDirOptions::default() };
+    let logs = LogDir::open(dir.path().join("unsynced"), options).unwrap();
+    let log = Log::create(
+        &logs,
+        TopicPartition::new("t", 0),
+        TopicId::from_bytes([7; 16]),
+        LogConfig { flush_messages: 1_000_000, ..LogConfig::default() },
+    );
+    let counters = Counters::of(&Metrics::default(), "t");
+    let unsynced = Partition::new(log.unwrap(), config, LeaderEpoch(0), Clock::System, counters, false);
+    let mut batch = BatchBuilder::new(0);
+    batch.append(&NewRecord { timestamp: timestamp(0), value: Some(b"v"), ..NewRecord::default() }).unwrap();
+    unsynced.append(&batch.build().unwrap(), true).unwrap();
+    unsynced.log().roll().unwrap();
+    assert_eq!(unsynced.high_watermark().get(), Offset(1), "acknowledged without a sync");
+    assert_eq!(unsynced.tierable_end(), Offset(0));
+    logs.sync_queued();
+    assert_eq!(unsynced.tierable_end(), Offset(1));
+    running.stop().await.unwrap();
 }
