@@ -77,10 +77,38 @@ macro_rules! golden_api {
     };
 }
 
+/// What our text hides may be anything in Kafka's; that the bytes come back tells that it was read.
+fn says_the_same(ours: &str, kafkas: &str) -> bool {
+    let mut shown = Vec::new();
+    let mut rest = ours;
+    while let Some((before, after)) = rest.split_once(" bytes hidden]") {
+        let open = before.rfind('[').expect("a count is in brackets");
+        shown.push(&before[..open]);
+        rest = after;
+    }
+    let Some((first, between)) = shown.split_first() else { return ours == kafkas };
+    let Some(mut left) = kafkas.strip_prefix(first).and_then(|left| left.strip_suffix(rest)) else { return false };
+    between.iter().all(|part| match left.split_once(part) {
+        Some((_, after)) => {
+            left = after;
+            true
+        }
+        None => false,
+    })
+}
+
+#[test]
+fn hidden_bytes_are_the_only_difference_that_passes() {
+    assert!(says_the_same("M { a: [2 bytes hidden], b: [1 bytes hidden] }", "M { a: Some(\"xy\"), b: Some(\"z\") }"));
+    assert!(!says_the_same("M { a: [2 bytes hidden], b: 1 }", "M { a: Some(\"xy\"), b: 2 }"));
+    assert!(!says_the_same("M { a: 1 }", "M { a: 2 }"));
+}
+
 fn check<M: Golden + std::fmt::Debug>(line: &Line) {
     let at = format!("{} v{}", line.message, line.version);
     let message = M::decode_frame(line.frame.clone(), line.version);
-    assert_eq!(format!("{message:?}"), line.text, "{at}");
+    let text = format!("{message:?}");
+    assert!(says_the_same(&text, &line.text), "{at}\n ours: {text}\n Kafka: {}", line.text);
     let frame = message.encode_frame(line.version);
     assert_eq!(frame[..4], (line.frame.len() as i32).to_be_bytes(), "{at}: length");
     assert_eq!(frame.slice(4..), line.frame, "{at}: bytes");
