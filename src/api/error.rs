@@ -42,7 +42,7 @@ pub fn of_read(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         // Not OFFSET_OUT_OF_RANGE, on which consumers reset: the records exist, or may.
-        ReadError::NoTier => ErrorCode::KAFKA_STORAGE_ERROR,
+        ReadError::NoTier | ReadError::CutOff => ErrorCode::KAFKA_STORAGE_ERROR,
         ReadError::BehindTier => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         ReadError::Tier(error) => of_tier(error),
         ReadError::Log(error) => match error {

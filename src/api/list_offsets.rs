@@ -1,5 +1,6 @@
 //! ListOffsets: the special timestamps -1 to -6 and offsets by timestamp, over both tiers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,11 +32,14 @@ pub async fn handle(
         deadline: deadline(&node, request.timeout_ms),
     };
     let image = node.image();
+    let repeated = repeated(&request);
     let lookups = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|row| (&topic.name, row.clone())));
     let lookups = lookups.map(|(topic, row)| {
+        let is_repeated = repeated.contains(&(topic.as_str(), row.partition_index));
         let partition = node.partition(&image, topic, row.partition_index);
         async move {
             match partition {
+                _ if is_repeated => refusal(row.partition_index, ErrorCode::INVALID_REQUEST),
                 Some(partition) => list(&partition, &row, &asked).await,
                 None => refusal(row.partition_index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
             }
@@ -49,6 +53,16 @@ pub async fn handle(
         topics.push(ListOffsetsTopicResponse { name: topic.name.clone(), partitions });
     }
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
+}
+
+/// The partitions that a request names more than once: each of their rows is refused, as Kafka does.
+fn repeated(request: &ListOffsetsRequest) -> HashSet<(&str, i32)> {
+    let mut seen = HashSet::new();
+    let rows = request.topics.iter().flat_map(|topic| {
+        let name = topic.name.as_str();
+        topic.partitions.iter().map(move |row| (name, row.partition_index))
+    });
+    rows.filter(|row| !seen.insert(*row)).collect()
 }
 
 /// When the whole request is answered: the broker's bound, or the client's where that is less (KIP-1075).

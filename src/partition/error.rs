@@ -26,6 +26,8 @@ pub enum ReadError {
     /// Retriable: the tier has not said yet where the log goes on.
     #[error("the log may lie behind the tier: reads wait until the tier has been asked")]
     BehindTier,
+    #[error("the read was cut off")]
+    CutOff,
     #[error(transparent)]
     Tier(TierError),
     #[error(transparent)]

@@ -1,10 +1,30 @@
 //! Where a timestamp, or one of Kafka's special timestamps, lies: over both tiers.
+//!
+//! A look for a timestamp reads index and log files and unpacks batches: on the blocking pool, a few at a time over all
+//! requests.
 
 use stratalog_types::{LeaderEpoch, Offset};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::error::ReadError;
 use super::leader::{Isolation, Partition};
+
+/// Looks for timestamps that run at a time, over all requests; each may unpack a batch.
+const LOOKS_MAX: usize = 4;
+static LOOKS: Semaphore = Semaphore::const_new(LOOKS_MAX);
+
+/// Runs `look`, which blocks, off the runtime's workers.
+pub(super) async fn off_worker<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, ReadError> {
+    let permit = LOOKS.acquire().await.map_err(|_| ReadError::CutOff)?;
+    tokio::task::spawn_blocking(move || {
+        // A look whose caller has gone still counts until it ends.
+        let _permit = permit;
+        look()
+    })
+    .await
+    .map_err(|_| ReadError::CutOff)
+}
 
 /// What ListOffsets may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +105,8 @@ impl Partition {
     }
 
     async fn max_timestamp(&self, isolation: Isolation, deadline: Instant) -> Result<ListedOffset, ReadError> {
-        let local = self.log().max_timestamp_offset().map_err(ReadError::Log)?;
+        let log = self.log().clone();
+        let local = off_worker(move || log.max_timestamp_offset()).await?.map_err(ReadError::Log)?;
         let local = local.filter(|found| found.offset < self.visible_end(isolation)).map(ListedOffset::from);
         let at_least = local.map_or(0, |local| local.timestamp);
         let tiered = match self.tiered_below_local() {
@@ -109,7 +130,8 @@ impl Partition {
             {
                 return Ok(found);
             }
-            let found = self.log().offset_for_timestamp(timestamp).map_err(ReadError::Log)?;
+            let log = self.log().clone();
+            let found = off_worker(move || log.offset_for_timestamp(timestamp)).await?.map_err(ReadError::Log)?;
             // What was evicted meanwhile was looked for in neither place.
             if self.log().local_log_start_offset() == local_start {
                 break found;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::ReadError;
 use super::leader::{Isolation, Partition};
-use super::offsets::ListedOffset;
+use super::offsets::{ListedOffset, off_worker};
 use super::tier::{TierError, Tiered, UploadedSegment};
 use crate::log;
 
@@ -120,27 +120,11 @@ impl Partition {
         while tiered.view().max_timestamp(from, below).is_some_and(|newest| newest >= timestamp) {
             let chunk = tiered.chunk_at_timestamp(timestamp, from, deadline).await.map_err(ReadError::Tier)?;
             let Some(chunk) = chunk else { return Ok(None) };
-            let mut last = from;
-            for batch in BatchIter::new(&chunk) {
-                let batch = batch.map_err(|error| unreadable(last, &error))?;
-                last = Offset(batch.header.next_offset());
-                if batch.header.max_timestamp < timestamp || last <= log_start_offset {
-                    continue;
-                }
-                let bytes_max = log::LOOKUP_OUTPUT_BYTES_MAX;
-                let found = first_record_at_or_after(&batch, timestamp, log_start_offset.0, bytes_max);
-                if let Some(found) = found.map_err(|error| unreadable(last, &error))? {
-                    return Ok(Some(ListedOffset {
-                        offset: found.offset,
-                        timestamp: found.timestamp,
-                        leader_epoch: batch.header.partition_leader_epoch,
-                    }));
-                }
+            match off_worker(move || look(&chunk, from, timestamp, log_start_offset)).await?? {
+                Looked::Found(found) => return Ok(Some(found)),
+                Looked::NotBefore(next) if next > from => from = next,
+                Looked::NotBefore(_) => return Ok(None),
             }
-            if last <= from {
-                return Ok(None);
-            }
-            from = last;
         }
         Ok(None)
     }
@@ -155,4 +139,33 @@ impl Partition {
             ReadError::Tier(error)
         })
     }
+}
+
+/// What a look into a chunk brought.
+enum Looked {
+    Found(ListedOffset),
+    /// Nothing below this offset.
+    NotBefore(Offset),
+}
+
+/// The first record of `chunk`, whose records start at `from` for the caller, at or after `timestamp`. Unpacks.
+fn look(chunk: &Bytes, from: Offset, timestamp: i64, log_start_offset: Offset) -> Result<Looked, ReadError> {
+    let mut last = from;
+    for batch in BatchIter::new(chunk) {
+        let batch = batch.map_err(|error| unreadable(last, &error))?;
+        last = Offset(batch.header.next_offset());
+        if batch.header.max_timestamp < timestamp || last <= log_start_offset {
+            continue;
+        }
+        let bytes_max = log::LOOKUP_OUTPUT_BYTES_MAX;
+        let found = first_record_at_or_after(&batch, timestamp, log_start_offset.0, bytes_max);
+        if let Some(found) = found.map_err(|error| unreadable(last, &error))? {
+            return Ok(Looked::Found(ListedOffset {
+                offset: found.offset,
+                timestamp: found.timestamp,
+                leader_epoch: batch.header.partition_leader_epoch,
+            }));
+        }
+    }
+    Ok(Looked::NotBefore(last))
 }

@@ -1,15 +1,17 @@
 //! ListOffsets by time: the tier is asked for what the disk does not have, and all partitions at once.
 
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
+use stratalog::partition::{Isolation, OffsetSpec};
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic,
 };
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Fixture;
 
@@ -50,6 +52,48 @@ async fn what_is_on_disk_is_found_without_the_tier() {
     for timestamp in [TIME, MAX_TIMESTAMP] {
         let found = list(&mut fixture, 1, timestamp).await.remove(0);
         assert_eq!((found.error_code, found.offset, found.timestamp), (ErrorCode::NONE, 0, TIME));
+    }
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_is_named_twice_is_refused() {
+    let mut fixture = Fixture::start().await;
+    fixture.create("t", 2, &[]).await;
+    fixture.produce("t", 1, false).await;
+    let mut twice = request(2, TIME);
+    let (first, second) = (twice.topics[0].partitions[0].clone(), twice.topics[0].partitions[1].clone());
+    twice.topics[0].partitions.push(first.clone());
+    // Also where the topic is named again, or unknown.
+    twice.topics.push(twice.topics[0].clone());
+    twice.topics[1].partitions = vec![ListOffsetsPartition { partition_index: 7, ..second }, first];
+    let topics = fixture.ask(&twice, 7).await.topics;
+    let codes = |topic: usize| topics[topic].partitions.iter().map(|p| (p.partition_index, p.error_code)).collect();
+    let (first, second): (Vec<_>, Vec<_>) = (codes(0), codes(1));
+    let refused = ErrorCode::INVALID_REQUEST;
+    assert_eq!(first, [(0, refused), (1, ErrorCode::NONE), (0, refused)]);
+    assert_eq!(second, [(7, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), (0, refused)]);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timestamps_are_looked_for_off_the_workers() {
+    let mut fixture = Fixture::start().await;
+    let id = fixture.create("t", 1, &[]).await;
+    fixture.produce("t", 10, false).await;
+    let partition = fixture.running.node.partitions.get(stratalog_types::TopicId(id), 0).unwrap();
+    for spec in [OffsetSpec::Timestamp(TIME), OffsetSpec::MaxTimestamp] {
+        let mut handed_over = false;
+        // The pool may be faster than the poll: not every time.
+        for _ in 0..1000 {
+            let mut listed = pin!(partition.list_offset(spec, Isolation::ReadUncommitted, Instant::now()));
+            handed_over |= futures::poll!(&mut listed).is_pending();
+            if handed_over {
+                assert_eq!(listed.await.unwrap().offset, 0);
+                break;
+            }
+        }
+        assert!(handed_over, "{spec:?} reads files on the caller's thread");
     }
     fixture.stop().await;
 }
