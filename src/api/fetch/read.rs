@@ -175,6 +175,8 @@ impl<'a> Pass<'a> {
 
     fn read(&mut self, index: usize, wanted: &Wanted, partition: &Arc<Partition>) -> Result<PartitionData, ErrorCode> {
         check_epoch(partition.leader_epoch(), wanted.current_leader_epoch)?;
+        // A watermark that is closed wakes at once: there is nothing to wait for, also where nothing may be read now.
+        self.failed |= partition.high_watermark().is_closed();
         let mut row = self.row(wanted, partition);
         if let Some(diverging) = divergence(partition, wanted) {
             row.diverging_epoch = diverging;
@@ -187,8 +189,6 @@ impl<'a> Pass<'a> {
         if bytes_max == 0 && !first {
             return Ok(row);
         }
-        // A watermark that is closed wakes at once: there is nothing to wait for.
-        self.failed |= partition.high_watermark().is_closed();
         let from = Offset(wanted.fetch_offset);
         match partition.locate(from, bytes_max, self.terms.isolation, first) {
             Ok(Located::Local(slice)) => {

@@ -151,6 +151,26 @@ async fn a_log_that_failed_answers_at_once() {
     fixture.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_failed_ends_the_wait_of_a_fetch_that_has_no_bytes_left_for_it() {
+    let mut fixture = Fixture::start().await;
+    let id = fixture.create("t", 2, &[]).await;
+    fixture.produce_batch("t", 0, &[b'x'; BATCH], 30_000).await.unwrap();
+    let partition = fixture.running.node.partitions.get(stratalog_types::TopicId(id), 1).unwrap();
+    // The one batch of the first partition takes all bytes, and more are waited for.
+    let mut long = request("t", 2, 100, FOREVER_MS);
+    long.min_bytes = i32::MAX;
+    let waiting = fixture.another(&long, 12).await;
+    fixture.until(|metrics| metrics.fetches_waiting.get() == 1).await;
+    partition.log().flushed().close();
+    // The one before and one that comes to a log that has failed already.
+    for waiting in [waiting, fixture.another(&long, 12).await] {
+        let answer = timeout(HANG, waiting).await.unwrap().unwrap();
+        assert!(!answer.responses[0].partitions[0].records.is_empty(), "{answer:?}");
+    }
+    fixture.stop().await;
+}
+
 /// One batch of one record whose value is `value`.
 pub fn batch(value: &[u8]) -> Bytes {
     use stratalog_protocol::records::{BatchBuilder, NewRecord};
