@@ -83,7 +83,7 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted], mut peer_gone: wa
         // The waiter is registered before the look, so that an append between the two wakes it. The first look, which
         // mostly finds enough, goes without.
         let mut pass = Pass::new(node, terms, started, &remote);
-        let registrations = pass.run(wanted, waiter.as_ref());
+        let registrations = pass.run(wanted, waiter.as_ref()).await;
         remote.start(&mut pass);
         while let Some(Some(read)) = remote.running.next().now_or_never() {
             pass.fill(read);

@@ -22,6 +22,8 @@ use crate::watermark::{Registration, Waiter};
 
 /// Records up to this size are copied into the response; larger ones are left to `sendfile`.
 const COPY_BYTES_MAX: u32 = 32 * 1024;
+/// Rows that one look takes before it lets others run.
+const ROWS_AT_ONCE: usize = 256;
 
 /// One partition of a fetch.
 #[derive(Debug, Clone)]
@@ -103,10 +105,13 @@ impl<'a> Pass<'a> {
 
     /// Looks at every partition. `waiter`, if there is one, is registered with each before the look; the registrations
     /// end when they are dropped.
-    pub fn run(&mut self, wanted: &[Wanted], waiter: Option<&Arc<Waiter>>) -> Vec<Registration> {
+    pub async fn run(&mut self, wanted: &[Wanted], waiter: Option<&Arc<Waiter>>) -> Vec<Registration> {
         let image = self.node.image();
         let mut registrations = Vec::new();
         for (index, wanted) in wanted.iter().enumerate() {
+            if index % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             let topic = match &wanted.topic {
                 TopicKey::Name(name) => image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 TopicKey::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID),

@@ -1,9 +1,12 @@
 //! Fetch sessions (KIP-227): a client names its partitions once and then only what changed.
 //!
 //! Bounded: `max.incremental.fetch.session.cache.slots` sessions; a full cache gives up the one unused for longest once
-//! that is over two minutes, else new clients fetch without a session.
+//! that is over two minutes, else new clients fetch without a session. A session keeps what its client names, topics that
+//! are not there too, so its partitions are bounded as well, and those of all sessions together: a client that goes past
+//! either fetches without a session.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,10 @@ const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
 /// Kafka's min.incremental.fetch.session.eviction.ms.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(120);
+/// Partitions that one session remembers.
+const SESSION_PARTITIONS_MAX: usize = 10_000;
+/// Partitions that all sessions together remember.
+const PARTITIONS_MAX: usize = 1_000_000;
 
 /// A topic as the request named it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,6 +84,8 @@ struct State {
     order: BTreeMap<u64, Key>,
     partitions: HashMap<Key, Cached>,
     next_place: u64,
+    /// Partitions of all sessions; those of this one are counted in it until it is dropped.
+    counted: Arc<AtomicUsize>,
 }
 
 struct Cached {
@@ -87,8 +96,22 @@ struct Cached {
 }
 
 impl State {
-    fn new(now: Instant) -> State {
-        State { next_epoch: 1, used_at: now, order: BTreeMap::new(), partitions: HashMap::new(), next_place: 0 }
+    fn new(now: Instant, counted: Arc<AtomicUsize>) -> State {
+        State {
+            next_epoch: 1,
+            used_at: now,
+            order: BTreeMap::new(),
+            partitions: HashMap::new(),
+            next_place: 0,
+            counted,
+        }
+    }
+
+    /// Whether there is room for `more` partitions, each of which may be new.
+    fn may_grow(&self, bounds: Bounds, more: usize) -> bool {
+        more == 0
+            || (self.partitions.len().saturating_add(more) <= bounds.of_session
+                && self.counted.load(Ordering::Relaxed).saturating_add(more) <= bounds.of_all)
     }
 
     fn put(&mut self, wanted: Wanted) {
@@ -101,11 +124,17 @@ impl State {
         self.next_place += 1;
         self.order.insert(place, key.clone());
         self.partitions.insert(key, Cached { place, wanted, high_watermark: -1, log_start_offset: -1 });
+        self.counted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn has(&self, wanted: &Wanted) -> bool {
+        self.partitions.contains_key(&(wanted.topic.clone(), wanted.partition))
     }
 
     fn forget(&mut self, key: &Key) {
         if let Some(cached) = self.partitions.remove(key) {
             self.order.remove(&cached.place);
+            self.counted.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -135,6 +164,12 @@ impl State {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        self.counted.fetch_sub(self.partitions.len(), Ordering::Relaxed);
+    }
+}
+
 impl Session {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -147,15 +182,26 @@ impl Session {
     }
 }
 
+/// Partitions that may be remembered.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    of_session: usize,
+    of_all: usize,
+}
+
 /// All sessions of this broker.
 pub struct Sessions {
     sessions_max: usize,
+    bounds: Bounds,
     by_id: Mutex<HashMap<i32, Arc<Session>>>,
+    /// Partitions of all sessions, those that a request still holds included.
+    partitions: Arc<AtomicUsize>,
 }
 
 impl Sessions {
     pub fn new(sessions_max: usize) -> Sessions {
-        Sessions { sessions_max, by_id: Mutex::default() }
+        let bounds = Bounds { of_session: SESSION_PARTITIONS_MAX, of_all: PARTITIONS_MAX };
+        Sessions { sessions_max, bounds, by_id: Mutex::default(), partitions: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i32, Arc<Session>>> {
@@ -199,9 +245,15 @@ impl Sessions {
         for forgotten in &request.forgotten_topics_data {
             forgotten_keys(forgotten, version).for_each(|key| state.forget(&key));
         }
-        for wanted in wanted_of(request, version) {
-            state.put(wanted);
+        let more = wanted_of(request, version);
+        let new = more.iter().filter(|wanted| !state.has(wanted)).count();
+        if !state.may_grow(self.bounds, new) {
+            // The client begins anew with all that it wants, and is given no session for it.
+            drop(state);
+            self.lock().remove(&session.id);
+            return Err(ErrorCode::FETCH_SESSION_ID_NOT_FOUND);
         }
+        more.into_iter().for_each(|wanted| state.put(wanted));
         let wanted = state.wanted();
         drop(state);
         Ok(Step { wanted, session_id: session.id, session: Some(session), full: false })
@@ -209,8 +261,12 @@ impl Sessions {
 
     fn open(&self, wanted: &[Wanted], version: i16) -> Option<Arc<Session>> {
         let now = Instant::now();
+        let mut state = State::new(now, self.partitions.clone());
+        if wanted.len() > self.bounds.of_session {
+            return None;
+        }
         let mut by_id = self.lock();
-        if by_id.len() >= self.sessions_max {
+        while by_id.len() >= self.sessions_max || !state.may_grow(self.bounds, wanted.len()) {
             let oldest = by_id.values().map(|session| (session.lock().used_at, session.id)).min()?;
             if now.duration_since(oldest.0) < EVICTABLE_AFTER {
                 return None;
@@ -224,7 +280,6 @@ impl Sessions {
                 break random;
             }
         };
-        let mut state = State::new(now);
         wanted.iter().cloned().for_each(|wanted| state.put(wanted));
         let session = Arc::new(Session { id, by_id: version >= TOPIC_ID_SINCE, state: Mutex::new(state) });
         by_id.insert(id, session.clone());
@@ -252,3 +307,6 @@ fn forgotten_keys(forgotten: &ForgottenTopic, version: i16) -> impl Iterator<Ite
     let topic = TopicKey::of(version, &forgotten.topic, forgotten.topic_id);
     forgotten.partitions.iter().map(move |partition| (topic.clone(), *partition))
 }
+
+#[cfg(test)]
+mod tests;
