@@ -33,6 +33,8 @@ use crate::platform::volume::space;
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a request may take to arrive while others wait for its memory.
 const SLOW_REQUEST_AFTER: Duration = Duration::from_secs(10);
+/// How long a peer may leave its answers unread while others wait for their memory, beside the time that its line takes.
+const SLOW_READER_AFTER: Duration = Duration::from_secs(10);
 const METADATA_FILE: &str = "stratalog-metadata.redb";
 
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +110,14 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
     let network = &node.config.network;
     let admission = net::Admission::new(network.connections_max, network.connections_per_ip_max, node.metrics.clone());
     let memory = net::RequestMemory::new(network.queued_request_bytes_max, SLOW_REQUEST_AFTER, node.metrics.clone());
+    let answers = net::AnswerMemory::new(
+        network.fetch_memory_bytes_max,
+        network.fetch_bytes_max as usize,
+        SLOW_READER_AFTER,
+        node.metrics.clone(),
+    );
     for listener in &node.config.listeners {
-        let server = bind(&node, listener, &admission, &memory).await?;
+        let server = bind(&node, listener, &admission, &memory, &answers).await?;
         listening.push((listener.name.clone(), server.local_address()));
         serving.spawn(server.run(api::dispatch(node.clone()), stopped.clone()));
     }
@@ -214,6 +222,7 @@ async fn bind(
     listener: &Listener,
     admission: &Arc<net::Admission>,
     memory: &Arc<net::RequestMemory>,
+    answers: &Arc<net::AnswerMemory>,
 ) -> Result<net::Server, StartError> {
     let unresolved = |problem: String| StartError::Resolve { listener: listener.to_string(), problem };
     let address = tokio::net::lookup_host(listener.bind_address())
@@ -232,6 +241,7 @@ async fn bind(
         send_buffer_bytes: network.socket_send_buffer_bytes,
         admission: admission.clone(),
         memory: memory.clone(),
+        answers: answers.clone(),
     };
     Ok(net::Server::bind(config).await?)
 }

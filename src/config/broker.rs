@@ -45,6 +45,8 @@ pub struct NetworkConfig {
     pub connections_per_ip_max: usize,
     pub connections_idle_max: Duration,
     pub fetch_bytes_max: u32,
+    /// Of answers in memory, over all connections.
+    pub fetch_memory_bytes_max: usize,
     pub fetch_sessions_max: usize,
     pub describe_partitions_max: usize,
     pub backlog: u32,
@@ -160,6 +162,16 @@ fn queued_request_bytes(settings: &Settings) -> usize {
     said.unwrap_or_else(share).max(count(settings, "socket.request.max.bytes"))
 }
 
+/// What answers may take of the memory where nobody says.
+const ANSWER_MEMORY_SHARE: u64 = 8;
+
+/// An answer that is larger has it alone.
+fn fetch_memory_bytes(settings: &Settings) -> usize {
+    let said = settings.integer("stratalog.fetch.memory.bytes").filter(|said| *said > 0);
+    let said = said.and_then(|said| usize::try_from(said).ok());
+    said.unwrap_or_else(|| usize::try_from(memory_bytes() / ANSWER_MEMORY_SHARE).unwrap_or(usize::MAX))
+}
+
 const QUEUED_BYTES: &str = "queued.max.request.bytes";
 
 /// As Kafka: one request of the largest size must fit.
@@ -187,6 +199,7 @@ impl NetworkConfig {
                 .unsigned("connections.max.idle.ms")
                 .map_or(Duration::MAX, Duration::from_millis),
             fetch_bytes_max: number("fetch.max.bytes").unwrap_or(u32::MAX),
+            fetch_memory_bytes_max: fetch_memory_bytes(settings),
             fetch_sessions_max: count(settings, "max.incremental.fetch.session.cache.slots"),
             describe_partitions_max: count(settings, "max.request.partition.size.limit"),
             // Kafka's defaults of these would turn off the system's own sizing, so they hold only where they are said.

@@ -177,6 +177,8 @@ metrics! {
     requests_in_flight: Gauge = Gauge::default(), "requests_in_flight", "Requests that are not answered yet";
     request_memory: Gauge = Gauge::default(),
         "request_memory" in Bytes, "Memory held for requests that are read or served, of queued.max.request.bytes";
+    answer_memory: Gauge = Gauge::default(),
+        "answer_memory" in Bytes, "Memory held for fetched records until they are sent, of stratalog.fetch.memory.bytes";
 
     topics: Gauge = Gauge::default(), "topics", "Topics";
     partitions: Gauge = Gauge::default(), "partitions", "Partitions hosted here";

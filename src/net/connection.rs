@@ -4,6 +4,9 @@
 //!
 //! A peer's end is seen also while its requests wait: a little is read ahead then, and nothing is placed. What was placed
 //! learns of it (`RequestContext::peer_gone`), so that no long poll outlives its client; what changes something goes on.
+//!
+//! Answers that wait in memory for a peer that does not read are bounded (`answers.rs`): above a bound nothing more is
+//! placed, and while others wait for their memory the connection goes.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -53,6 +56,8 @@ pub enum Ended {
     Idle,
     #[error("the peer read nothing of its answers for connections.max.idle.ms")]
     NotReading,
+    #[error("the peer read its answers so slowly that others waited for their memory (stratalog.fetch.memory.bytes)")]
+    SlowReader,
     #[error("a request came so slowly that others waited for its memory (queued.max.request.bytes)")]
     SlowRequest,
     #[error(transparent)]
@@ -70,6 +75,7 @@ impl Ended {
             Ended::Idle => Some("idle"),
             Ended::NotReading => Some("not_reading"),
             Ended::SlowRequest => Some("slow_request"),
+            Ended::SlowReader => Some("slow_reader"),
             Ended::Frame(_) | Ended::Protocol(_) => Some("protocol"),
             Ended::ByClient | Ended::Shutdown | Ended::Io(_) => None,
         }
@@ -142,8 +148,13 @@ impl Connection {
 
     /// Serves until the peer goes, breaks the protocol, idles too long, or the server drains.
     pub async fn run(mut self) -> Ended {
-        match self.serve().await {
-            Ok(ended) | Err(ended) => ended,
+        let answers = self.context.answers.clone();
+        tokio::select! {
+            biased;
+            ended = self.serve() => match ended {
+                Ok(ended) | Err(ended) => ended,
+            },
+            () = answers.overdue() => Ended::SlowReader,
         }
     }
 
@@ -196,7 +207,9 @@ impl Connection {
     }
 
     fn may_place(&self) -> bool {
-        matches!(self.serial, Serial::None) && self.inflight.len() < INFLIGHT_REQUESTS_MAX
+        matches!(self.serial, Serial::None)
+            && self.inflight.len() < INFLIGHT_REQUESTS_MAX
+            && !self.context.answers.is_full()
     }
 
     fn is_draining(&self) -> bool {
@@ -335,7 +348,7 @@ pub fn log_end(ended: &Ended, context: &RequestContext) {
         Ended::ByClient | Ended::Shutdown | Ended::Idle | Ended::NotReading | Ended::Io(_) => {
             tracing::debug!(client = %context.client_address, "connection ended: {ended}");
         }
-        Ended::Frame(_) | Ended::Protocol(_) | Ended::SlowRequest => {
+        Ended::Frame(_) | Ended::Protocol(_) | Ended::SlowRequest | Ended::SlowReader => {
             tracing::warn!(client = %context.client_address, listener = %context.listener, "connection closed: {ended}");
         }
     }

@@ -7,6 +7,7 @@
 mod platform;
 
 mod admission;
+mod answers;
 pub mod client;
 mod connection;
 mod frame;
@@ -16,6 +17,7 @@ mod send;
 mod server;
 
 pub use admission::{Admission, Admitted, NotAdmitted};
+pub use answers::{AnswerAccount, AnswerMemory, AnswerRoom};
 pub use frame::{FrameError, FrameReader};
 pub use memory::RequestMemory;
 pub use request::{ClientInfo, Dispatch, Placed, Reply, RequestContext};

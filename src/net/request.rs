@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use stratalog_protocol::part::Part;
 use tokio::sync::watch;
 
+use super::answers::AnswerAccount;
 use crate::security::Principal;
 
 /// What the client said of itself in ApiVersions (KIP-511).
@@ -31,13 +32,21 @@ pub struct RequestContext {
     pub connection_id: u64,
     /// Turns true when the peer has closed its side: nobody may be there to read a late answer.
     pub peer_gone: watch::Receiver<bool>,
+    /// Where an answer whose bytes stay in memory until they are sent takes room for them.
+    pub answers: Arc<AnswerAccount>,
     /// Of the request's header; empty if it has none.
     pub client_id: String,
     client_info: Arc<Mutex<ClientInfo>>,
 }
 
 impl RequestContext {
-    pub fn new(listener: Arc<str>, client: SocketAddr, local: SocketAddr, connection_id: u64) -> RequestContext {
+    pub fn new(
+        listener: Arc<str>,
+        client: SocketAddr,
+        local: SocketAddr,
+        connection_id: u64,
+        answers: Arc<AnswerAccount>,
+    ) -> RequestContext {
         RequestContext {
             principal: Principal::anonymous(),
             listener,
@@ -46,6 +55,7 @@ impl RequestContext {
             received_at: Instant::now(),
             connection_id,
             peer_gone: watch::channel(false).1,
+            answers,
             client_id: String::new(),
             client_info: Arc::default(),
         }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::admission::Admission;
+use super::answers::AnswerMemory;
 use super::connection::{Connection, ConnectionConfig, log_end};
 use super::memory::RequestMemory;
 use super::request::{Dispatch, RequestContext};
@@ -35,6 +36,7 @@ pub struct Config {
     pub send_buffer_bytes: Option<u32>,
     pub admission: Arc<Admission>,
     pub memory: Arc<RequestMemory>,
+    pub answers: Arc<AnswerMemory>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +137,6 @@ impl Server {
     fn context(&self, stream: &TcpStream, client: SocketAddr) -> Option<RequestContext> {
         let local = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local)).ok()?;
         let id = CONNECTION_ID.fetch_add(1, Ordering::Relaxed);
-        Some(RequestContext::new(self.config.listener.clone(), client, local, id))
+        Some(RequestContext::new(self.config.listener.clone(), client, local, id, self.config.answers.account()))
     }
 }

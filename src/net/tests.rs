@@ -108,9 +108,13 @@ async fn serve_counted(
     admission: Arc<Admission>,
     idle_max: Duration,
 ) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
-    let memory = RequestMemory::new(1 << 20, HOUR, Arc::default());
-    let (address, stop, running) = serve_sharing(gate, admission, idle_max, memory).await;
+    let (memory, answers) = (RequestMemory::new(1 << 20, HOUR, Arc::default()), plenty());
+    let (address, stop, running) = serve_sharing(gate, admission, idle_max, memory, answers).await;
     (TcpStream::connect(address).await.unwrap(), stop, running)
+}
+
+fn plenty() -> Arc<AnswerMemory> {
+    AnswerMemory::new(1 << 20, 1 << 20, HOUR, Arc::default())
 }
 
 async fn serve_sharing(
@@ -118,6 +122,7 @@ async fn serve_sharing(
     admission: Arc<Admission>,
     idle_max: Duration,
     memory: Arc<RequestMemory>,
+    answers: Arc<AnswerMemory>,
 ) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let server = Server::bind(Config {
         listener: "PLAINTEXT".into(),
@@ -129,15 +134,22 @@ async fn serve_sharing(
         send_buffer_bytes: Some(65_536),
         admission,
         memory,
+        answers,
     })
     .await
     .unwrap();
-    let dispatch: Dispatch = Arc::new(move |_context, body| {
+    let dispatch: Dispatch = Arc::new(move |context, body| {
         let gate = gate.clone();
         let serial = body.first() == Some(&b's');
         let reply = async move {
             if body.contains(&b'w') {
                 gate.notified().await;
+            }
+            if let [b'm', megabytes] = body.as_ref() {
+                let bytes = usize::from(*megabytes) << 20;
+                let mut room = context.answers.clone().take(bytes).await.unwrap();
+                let answer = room.bind(frame(&vec![b'm'; bytes]).into()).unwrap();
+                return Reply::Parts(vec![Part::Bytes(answer)]);
             }
             if body.first() == Some(&b'!') { Reply::Close("told to".into()) } else { echo(body) }
         }
@@ -243,7 +255,7 @@ async fn requests_of_all_connections_share_the_memory() {
     let metrics: Arc<Metrics> = Arc::default();
     let (gate, admission) = (Arc::new(Notify::new()), Admission::new(10, 10, metrics.clone()));
     let memory = RequestMemory::new(2048, HOUR, metrics.clone());
-    let (address, _stop, _running) = serve_sharing(gate.clone(), admission, HOUR, memory.clone()).await;
+    let (address, _stop, _running) = serve_sharing(gate.clone(), admission, HOUR, memory.clone(), plenty()).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -270,7 +282,7 @@ async fn a_request_that_trickles_in_gives_way_to_those_who_wait() {
     let metrics: Arc<Metrics> = Arc::default();
     let admission = Admission::new(10, 10, metrics.clone());
     let memory = RequestMemory::new(1024, Duration::from_millis(20), metrics.clone());
-    let (address, _stop, _running) = serve_sharing(Arc::new(Notify::new()), admission, HOUR, memory).await;
+    let (address, _stop, _running) = serve_sharing(Arc::new(Notify::new()), admission, HOUR, memory, plenty()).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(&900i32.to_be_bytes()).await.unwrap();
     while metrics.request_memory.get() == 0 {
@@ -281,6 +293,60 @@ async fn a_request_that_trickles_in_gives_way_to_those_who_wait() {
     assert_eq!(read_frames(&mut client, 1).await, [b"1".to_vec()]);
     closed_for(&metrics, "slow_request").await;
     assert_eq!(slow.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_leaves_its_answers_unread_gives_way_to_those_who_wait() {
+    let metrics: Arc<Metrics> = Arc::default();
+    let admission = Admission::new(10, 10, metrics.clone());
+    let memory = RequestMemory::new(1 << 20, HOUR, Arc::default());
+    let answers = AnswerMemory::new(3 << 20, 3 << 20, Duration::from_millis(20), metrics.clone());
+    let (address, _stop, _running) =
+        serve_sharing(Arc::new(Notify::new()), admission, HOUR, memory, answers.clone()).await;
+    let mut unread = TcpStream::connect(address).await.unwrap();
+    unread.write_all(&frame(&[b'm', 2])).await.unwrap();
+    while metrics.answer_memory.get() < 2 << 20 {
+        tokio::task::yield_now().await;
+    }
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(&frame(&[b'm', 2])).await.unwrap();
+    assert_eq!(read_frames(&mut client, 1).await[0].len(), 2 << 20);
+    closed_for(&metrics, "slow_reader").await;
+    drop(client);
+    while metrics.answer_memory.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_more_is_placed_where_much_is_unsent() {
+    let metrics: Arc<Metrics> = Arc::default();
+    let admission = Admission::new(10, 10, metrics.clone());
+    let memory = RequestMemory::new(1 << 20, HOUR, metrics.clone());
+    let answers = AnswerMemory::new(1 << 30, 1 << 30, HOUR, metrics.clone());
+    let gate = Arc::new(Notify::new());
+    let (address, _stop, _running) = serve_sharing(gate.clone(), admission, HOUR, memory, answers).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    // All but the first are ready at once and wait for it; each comes when the one before it is seen to be ready.
+    client.write_all(&frame(b"w")).await.unwrap();
+    for ready in 1..=2 {
+        client.write_all(&frame(&[b'm', 4])).await.unwrap();
+        while metrics.answer_memory.get() < ready * (4 << 20) {
+            tokio::task::yield_now().await;
+        }
+    }
+    client.write_all(&[frame(&[b'm', 4]), frame(b"2")].concat()).await.unwrap();
+    // Both are read ahead, and stay where they are.
+    while metrics.network_bytes_in.get() < 5 + 3 * 6 + 5 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(metrics.answer_memory.get() < 12 << 20);
+    gate.notify_one();
+    let lengths: Vec<usize> = read_frames(&mut client, 5).await.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [1, 4 << 20, 4 << 20, 4 << 20, 1]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub mod disk;
 mod locks;
 pub mod memory;
+pub mod page_cache;
 pub mod volume;
 
 pub use locks::{lock, read_lock, write_lock};

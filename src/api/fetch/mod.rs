@@ -3,6 +3,9 @@
 //! The session is stepped while the request is placed, so that pipelined fetches see it in order. What waits is woken
 //! per partition, never by polling. A slow tier holds back nobody: what is ready is answered, a read that was started
 //! goes on and is found in the cache by the next fetch.
+//!
+//! What an answer keeps in memory until it is sent has its room (`net::AnswerAccount`): reads from the tier start when
+//! there is some, and small local records are copied only then. A fetch that gets none in its time answers without.
 
 mod read;
 mod session;
@@ -12,7 +15,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::StreamExt;
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
 use tokio::sync::watch;
@@ -21,11 +23,11 @@ use tokio::time::{Instant, sleep_until};
 use super::call::Outcome;
 use super::node::Node;
 use crate::metrics::Held;
-use crate::net::RequestContext;
+use crate::net::{AnswerAccount, RequestContext};
 use crate::partition::Isolation;
 use crate::watermark::Waiter;
 
-use read::{Answer, Pass, Remote, Wanted};
+use read::{Answer, Pass, Remote, Wanted, copy_small};
 pub use session::Sessions;
 use session::{Step, TopicKey};
 
@@ -67,14 +69,21 @@ pub fn place(
         }
     };
     async move {
-        let answers = gather(&node, &terms, &step.wanted, context.peer_gone).await;
+        let mut answers = gather(&node, &terms, &step.wanted, context.peer_gone, &context.answers).await;
+        copy_small(&mut answers, &context.answers).await;
         Outcome::Answer(respond(step, answers))
     }
     .boxed()
 }
 
 /// Reads until there is enough, something is wrong, or the wait is over.
-async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted], mut peer_gone: watch::Receiver<bool>) -> Vec<Answer> {
+async fn gather(
+    node: &Node,
+    terms: &Terms,
+    wanted: &[Wanted],
+    mut peer_gone: watch::Receiver<bool>,
+    account: &Arc<AnswerAccount>,
+) -> Vec<Answer> {
     let started = Instant::now();
     let mut draining = node.draining.clone();
     let mut remote = Remote::default();
@@ -84,11 +93,11 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted], mut peer_gone: wa
         // mostly finds enough, goes without.
         let mut pass = Pass::new(node, terms, started, &remote);
         let registrations = pass.run(wanted, waiter.as_ref()).await;
-        remote.start(&mut pass);
-        while let Some(Some(read)) = remote.running.next().now_or_never() {
-            pass.fill(read);
+        remote.start(&mut pass, account);
+        while let Some(Some(read)) = remote.next().now_or_never() {
+            pass.fill(read, &mut remote);
         }
-        let wait = if remote.running.is_empty() { terms.wait } else { terms.wait.max(terms.remote_wait_min) };
+        let wait = if remote.is_idle() { terms.wait } else { terms.wait.max(terms.remote_wait_min) };
         let deadline = started + wait;
         if pass.is_enough() || Instant::now() >= deadline || *draining.borrow() || *peer_gone.borrow() {
             return pass.into_answers();
@@ -97,8 +106,8 @@ async fn gather(node: &Node, terms: &Terms, wanted: &[Wanted], mut peer_gone: wa
         let _waiting = Held::of(&node.metrics.fetches_waiting);
         tokio::select! {
             () = woken.woken() => {}
-            Some(read) = remote.running.next(), if !remote.running.is_empty() => {
-                pass.fill(read);
+            Some(read) = remote.next(), if !remote.is_idle() => {
+                pass.fill(read, &mut remote);
                 return pass.into_answers();
             }
             () = sleep_until(deadline) => return pass.into_answers(),

@@ -1,12 +1,12 @@
 //! One look at every partition of a fetch.
 
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use futures::stream::{FuturesUnordered, StreamExt};
 use stratalog_protocol::messages::fetch::{EpochEndOffset, PartitionData};
 use stratalog_protocol::part::{FileRange, Part};
 use stratalog_protocol::{ErrorCode, Records};
@@ -17,12 +17,20 @@ use super::Terms;
 use super::session::TopicKey;
 use crate::api::error;
 use crate::api::node::Node;
+use crate::net::{AnswerAccount, AnswerRoom};
 use crate::partition::{Isolation, Located, Partition, ReadError};
+use crate::platform::page_cache::read_if_cached;
 use crate::watermark::{Registration, Waiter};
 
 /// Records up to this size are copied into the response; larger ones are left to `sendfile`.
 const COPY_BYTES_MAX: u32 = 32 * 1024;
-/// Rows that one look takes before it lets others run.
+/// Records up to this size become part of the response's own bytes: they need no room.
+const INLINE_BYTES_MAX: u32 = 2048;
+/// Slices of a chunk up to this size are copied: a slice keeps its whole chunk in memory.
+const SLICE_COPY_BYTES_MAX: usize = 128 * 1024;
+/// Room for what rounding takes of one read's pieces.
+const ROUNDING_BYTES: usize = 16 * 1024;
+/// Rows that are looked at before others may run.
 const ROWS_AT_ONCE: usize = 256;
 
 /// One partition of a fetch.
@@ -55,20 +63,61 @@ pub struct RemoteRead {
 /// brings is not known before, so that each counts with all that it may bring.
 #[derive(Default)]
 pub struct Remote {
-    pub running: FuturesUnordered<BoxFuture<'static, RemoteRead>>,
+    running: FuturesUnordered<BoxFuture<'static, RemoteRead>>,
+    /// Reads that wait for room for what they bring.
+    waiting: Option<Waiting>,
+    room: Option<AnswerRoom>,
     started: bool,
     reserved: usize,
 }
 
+struct Waiting {
+    room: BoxFuture<'static, Option<AnswerRoom>>,
+    reads: Vec<BoxFuture<'static, RemoteRead>>,
+}
+
 impl Remote {
     /// Each partition once: after the first look that needed the tier, no other read is started.
-    pub fn start(&mut self, pass: &mut Pass<'_>) {
-        if !self.started {
-            let reads = std::mem::take(&mut pass.remote);
-            self.started = !reads.is_empty();
-            self.reserved = pass.reserved;
-            self.running.extend(reads);
+    pub fn start(&mut self, pass: &mut Pass<'_>, account: &Arc<AnswerAccount>) {
+        if self.started || pass.remote.is_empty() {
+            return;
         }
+        let reads = std::mem::take(&mut pass.remote);
+        let rounding = reads.len().saturating_mul(ROUNDING_BYTES);
+        let bytes = pass.reserved.max(pass.batch_bytes_max).saturating_add(rounding);
+        self.started = true;
+        self.reserved = pass.reserved;
+        match account.try_take(bytes) {
+            Some(room) => {
+                self.room = Some(room);
+                self.running.extend(reads);
+            }
+            None => self.waiting = Some(Waiting { room: account.clone().take(bytes).boxed(), reads }),
+        }
+    }
+
+    /// Whether nothing will come.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_none() && self.running.is_empty()
+    }
+
+    /// What comes next. Safe to cancel.
+    pub async fn next(&mut self) -> Option<RemoteRead> {
+        if let Some(waiting) = &mut self.waiting {
+            self.room = (&mut waiting.room).await;
+            self.running.extend(self.waiting.take().into_iter().flat_map(|waiting| waiting.reads));
+        }
+        self.running.next().await
+    }
+
+    /// `pieces`, tied to the room that was taken for them.
+    fn bind(&mut self, pieces: Vec<Bytes>) -> Option<Vec<Part>> {
+        let room = self.room.as_mut()?;
+        let bind = |piece: Bytes| {
+            let small = piece.len() <= SLICE_COPY_BYTES_MAX;
+            room.bind(if small { Bytes::copy_from_slice(&piece) } else { piece }).map(Part::Bytes)
+        };
+        pieces.into_iter().map(bind).collect()
     }
 }
 
@@ -81,6 +130,8 @@ pub struct Pass<'a> {
     bytes: usize,
     /// Kept for reads from the tier, of this look or of an earlier one.
     reserved: usize,
+    /// The largest batch that one of these reads may bring, however little it asks for.
+    batch_bytes_max: usize,
     may_start_remote: bool,
     failed: bool,
     remote_answered: bool,
@@ -96,6 +147,7 @@ impl<'a> Pass<'a> {
             answers: Vec::new(),
             bytes: 0,
             reserved: remote.reserved,
+            batch_bytes_max: 0,
             may_start_remote: !remote.started,
             failed: false,
             remote_answered: false,
@@ -109,9 +161,7 @@ impl<'a> Pass<'a> {
         let image = self.node.image();
         let mut registrations = Vec::new();
         for (index, wanted) in wanted.iter().enumerate() {
-            if index % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
+            let_others_run(index).await;
             let topic = match &wanted.topic {
                 TopicKey::Name(name) => image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 TopicKey::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID),
@@ -157,7 +207,7 @@ impl<'a> Pass<'a> {
 
     /// Puts what the tier gave into its row. The tier gives at least one batch, which may be larger than what was kept
     /// for it: it stands alone, or waits for the next fetch, which finds it in the cache (KIP-74).
-    pub fn fill(&mut self, read: RemoteRead) {
+    pub fn fill(&mut self, read: RemoteRead, remote: &mut Remote) {
         let Some(answer) = self.answers.get_mut(read.index) else { return };
         self.remote_answered = true;
         match read.result {
@@ -166,7 +216,8 @@ impl<'a> Pass<'a> {
                 if self.bytes > 0 && self.bytes.saturating_add(length) > self.terms.bytes_max as usize {
                     return;
                 }
-                answer.row.records = Records::Parts(pieces.into_iter().map(Part::Bytes).collect());
+                let Some(parts) = remote.bind(pieces) else { return };
+                answer.row.records = Records::Parts(parts);
                 answer.from_tier = true;
                 self.bytes += length;
             }
@@ -197,7 +248,7 @@ impl<'a> Pass<'a> {
         let from = Offset(wanted.fetch_offset);
         match partition.locate(from, bytes_max, self.terms.isolation, first) {
             Ok(Located::Local(slice)) => {
-                row.records = records_of(slice.range)?;
+                row.records = Records::Parts(vec![Part::File(slice.range)]);
             }
             // Nothing will come: what could still be read has been.
             Ok(Located::AtEnd) => {
@@ -208,6 +259,7 @@ impl<'a> Pass<'a> {
             Ok(Located::Remote) if self.may_start_remote => {
                 let deadline = self.started + self.terms.wait.max(self.terms.remote_wait_min);
                 self.reserved = self.reserved.saturating_add(bytes_max as usize);
+                self.batch_bytes_max = self.batch_bytes_max.max(partition.config().max_message_bytes as usize);
                 self.remote.push(remote_read(index, partition, from, bytes_max, deadline));
             }
             Ok(Located::Remote) => {}
@@ -268,19 +320,55 @@ fn divergence(partition: &Partition, wanted: &Wanted) -> Option<EpochEndOffset> 
     diverges.then_some(EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 })
 }
 
-/// Small ranges are copied now: cheaper than a system call of their own later.
-fn records_of(range: FileRange) -> Result<Records, ErrorCode> {
-    if range.length > COPY_BYTES_MAX {
-        return Ok(Records::Parts(vec![Part::File(range)]));
+/// Called before each row of many.
+async fn let_others_run(index: usize) {
+    if index % ROWS_AT_ONCE == ROWS_AT_ONCE - 1 {
+        tokio::task::yield_now().await;
     }
-    let mut copied = vec![0; range.length as usize];
-    match range.file.read_exact_at(&mut copied, range.position) {
-        Ok(()) => Ok(Records::Bytes(copied.into())),
-        Err(error) => {
-            tracing::error!(position = range.position, length = range.length, "segment not readable: {error}");
-            Err(ErrorCode::KAFKA_STORAGE_ERROR)
+}
+
+/// Copies small ranges of files: cheaper than a system call for each when they are sent. What has no room, and what is
+/// not in the page cache, is left to `sendfile`, which reads ahead off the worker.
+pub async fn copy_small(answers: &mut [Answer], account: &Arc<AnswerAccount>) {
+    for (index, answer) in answers.iter_mut().enumerate() {
+        let_others_run(index).await;
+        let Records::Parts(parts) = &answer.row.records else { continue };
+        let [Part::File(range)] = parts.as_slice() else { continue };
+        if range.length == 0 {
+            continue;
+        }
+        match copy(range, account) {
+            Ok(Some(copied)) => answer.row.records = Records::Bytes(copied),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(position = range.position, length = range.length, "segment not readable: {error}");
+                answer.row = failure(answer.row.partition_index, ErrorCode::KAFKA_STORAGE_ERROR);
+            }
         }
     }
+}
+
+fn copy(range: &FileRange, account: &Arc<AnswerAccount>) -> io::Result<Option<Bytes>> {
+    let length = range.length as usize;
+    if range.length > COPY_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut room = None;
+    if range.length > INLINE_BYTES_MAX {
+        room = account.try_take(length);
+        if room.is_none() {
+            return Ok(None);
+        }
+    }
+    let mut copied = vec![0; length];
+    if !read_if_cached(&range.file, &mut copied, range.position)? {
+        return Ok(None);
+    }
+    let copied = Bytes::from(copied);
+    Ok(match &mut room {
+        Some(room) => room.bind(copied),
+        None => Some(copied),
+    })
 }
 
 fn remote_read(

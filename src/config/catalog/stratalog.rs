@@ -8,6 +8,8 @@ pub const KEYS: &[Key] = keys! {
         "Address of HTTP for metrics, health and the tier's control; empty turns it off.";
     "stratalog.cluster.id" String = None, Valid::Any, fixed, Honoured,
         "Cluster id for a new data directory; unset makes one.";
+    "stratalog.fetch.memory.bytes" Long = Some("-1"), Valid::Any, fixed, Honoured,
+        "Memory for fetched records until they are sent, over all connections; -1 takes an eighth of the memory.";
     "stratalog.log.dir.reserve.bytes" Long = Some("268435456"), Valid::AtLeast(0), fixed, Honoured,
         "Free bytes of the data directory's disk below which produce is refused.";
     "stratalog.log.filter" String = Some("info"), Valid::Any, fixed, Honoured,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use stratalog_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
-use stratalog_protocol::{Part, encode_request};
+use stratalog_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData};
+use stratalog_protocol::{Part, decode_response, encode_request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -75,6 +75,83 @@ async fn cold_partitions_share_the_bytes_of_a_fetch() {
     let got = fetch(&mut fixture, &request("t", PARTITIONS, 100, 30_000)).await;
     assert_eq!(got.iter().filter(|partition| !partition.records.is_empty()).count(), 1, "{got:?}");
     fixture.stop().await;
+}
+
+fn wire(request: &FetchRequest) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for part in encode_request(request, 12, 1, Some("it")).unwrap() {
+        let Part::Bytes(bytes) = part else { panic!("requests are memory") };
+        wire.extend_from_slice(&bytes);
+    }
+    wire
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cold_answers_keep_to_the_memory_and_all_come() {
+    let memory = 128 << 10;
+    let mut fixture = Fixture::start_with(&[("stratalog.fetch.memory.bytes", "131072")]).await;
+    cold_topic(&mut fixture, "t").await;
+    let metrics = fixture.running.node.metrics.clone();
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let address = fixture.running.address();
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let mut missing: Vec<i32> = (0..PARTITIONS).collect();
+                // An answer without records is no error: its fetch had no room in time.
+                while !missing.is_empty() {
+                    let mut cold = request("t", PARTITIONS, 1 << 20, 30_000);
+                    cold.topics[0].partitions.retain(|p| missing.contains(&p.partition));
+                    stream.write_all(&wire(&cold)).await.unwrap();
+                    for row in read_fetch(&mut stream).await.responses.remove(0).partitions {
+                        assert_eq!(row.error_code, ErrorCode::NONE);
+                        missing.retain(|partition| row.records.is_empty() || *partition != row.partition_index);
+                    }
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        while !reader.is_finished() {
+            assert!(metrics.answer_memory.get() <= memory);
+            tokio::task::yield_now().await;
+        }
+        timeout(HANG, reader).await.unwrap().unwrap();
+    }
+    assert_eq!(metrics.answer_memory.get(), 0);
+    fixture.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cold_fetch_without_room_answers_without_records_and_has_them_later() {
+    let mut fixture = Fixture::start_with(&[("stratalog.fetch.memory.bytes", "16384")]).await;
+    cold_topic(&mut fixture, "t").await;
+    fixture.create("hot", 1, &[]).await;
+    let mut keeper = TcpStream::connect(fixture.running.address()).await.unwrap();
+    // A long poll, and behind it an answer that is ready, waits for it, and has all the memory.
+    let pipelined = [wire(&request("hot", 1, 1 << 20, FOREVER_MS)), wire(&request("t", 1, 1 << 20, 30_000))].concat();
+    keeper.write_all(&pipelined).await.unwrap();
+    fixture.until(|metrics| metrics.answer_memory.get() > 0).await;
+    let without = fetch(&mut fixture, &request("t", 1, 1 << 20, 50)).await;
+    assert_eq!((without[0].error_code, without[0].records.length()), (ErrorCode::NONE, 0));
+    // Records that are not cold go out without: straight from their file.
+    fixture.produce_batch("hot", 0, &[b'x'; BATCH], 30_000).await.unwrap();
+    let hot = fetch(&mut fixture, &request("hot", 1, 1 << 20, 30_000)).await;
+    assert!(hot[0].records.length() > BATCH, "{hot:?}");
+    for _ in 0..2 {
+        assert!(!read_fetch(&mut keeper).await.responses[0].partitions[0].records.is_empty());
+    }
+    let cold = fetch(&mut fixture, &request("t", 1, 1 << 20, 30_000)).await;
+    assert!(!cold[0].records.is_empty(), "{cold:?}");
+    fixture.until(|metrics| metrics.answer_memory.get() == 0).await;
+    fixture.stop().await;
+}
+
+async fn read_fetch(stream: &mut TcpStream) -> FetchResponse {
+    let length = timeout(HANG, stream.read_i32()).await.unwrap().unwrap();
+    let mut frame = BytesMut::zeroed(usize::try_from(length).unwrap());
+    stream.read_exact(&mut frame).await.unwrap();
+    decode_response::<FetchResponse>(frame.freeze(), 12).unwrap().1
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
