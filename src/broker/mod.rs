@@ -27,6 +27,7 @@ use crate::metrics::{DirectoryLabel, Metrics};
 use crate::net;
 use crate::partition::tier::{self, Service, ServiceHandle, Tier};
 use crate::partition::{self, Partitions};
+use crate::platform::disk::Disk;
 use crate::platform::volume::space;
 
 /// Between two looks at what no event tells.
@@ -85,17 +86,17 @@ pub struct Running {
 
 /// Builds and starts everything; returns when clients are served.
 pub async fn start(config: BrokerConfig) -> Result<Running, StartError> {
-    start_with(config, Clock::System).await
+    start_with(config, Clock::System, Disk::default()).await
 }
 
-/// `start` with a clock of the caller's.
-pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, StartError> {
+/// `start` with a clock and a disk of the caller's: a test's disk is full, fails, or loses power.
+pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Result<Running, StartError> {
     if config.data_dirs.len() > 1 {
         return Err(StartError::SeveralDirectories(config.data_dirs.len()));
     }
     let (stop, stopped) = watch::channel(false);
     let meter = Meter::default();
-    let opening = Opening { config, clock, meter: meter.clone() };
+    let opening = Opening { config, clock, disk, meter: meter.clone() };
     let node = tokio::task::spawn_blocking({
         let stopped = stopped.clone();
         move || opening.open(stopped)
@@ -177,19 +178,21 @@ pub async fn start_with(config: BrokerConfig, clock: Clock) -> Result<Running, S
 struct Opening {
     config: BrokerConfig,
     clock: Clock,
+    disk: Disk,
     meter: Meter,
 }
 
 impl Opening {
     /// All that blocks: opens the directory, the metadata and every log.
     fn open(self, draining: watch::Receiver<bool>) -> Result<Node, StartError> {
-        let Opening { mut config, clock, meter } = self;
+        let Opening { mut config, clock, disk, meter } = self;
         let metrics = Arc::new(Metrics::new());
         let options = LogDirOptions {
             holder: "stratalog broker".to_owned(),
             node_id: config.node_id,
             cluster_id: config.cluster_id.clone(),
             clock: clock.clone(),
+            disk,
             reserve_bytes: config.log.reserve_bytes,
             metrics: metrics.clone(),
             ..LogDirOptions::default()
@@ -304,6 +307,8 @@ impl Running {
             self.background.shutdown().await;
         }
         self.controlling.abort();
+        // It holds the node, and with it the directory's lock.
+        let _ = self.controlling.await;
         let log_dir = self.node.partitions.log_dir().clone();
         tokio::task::spawn_blocking(move || log_dir.close()).await.map_err(|_| StopError::CutOff)??;
         Ok(())

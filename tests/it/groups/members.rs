@@ -31,14 +31,14 @@ pub fn join_of(group: &str, member_id: &str, topic: &str) -> JoinGroupRequest {
 }
 
 /// Joins as a new member of version 9: first the id, then the group.
-async fn join(wire: &mut Wire, group: &str, topic: &str) -> JoinGroupResponse {
+pub async fn join(wire: &mut Wire, group: &str, topic: &str) -> JoinGroupResponse {
     let first = wire.ask(&join_of(group, "", topic), 9).await;
     assert_eq!(first.error_code, ErrorCode::MEMBER_ID_REQUIRED);
     assert!(first.member_id.starts_with("it-"), "{}", first.member_id);
     wire.ask(&join_of(group, &first.member_id, topic), 9).await
 }
 
-fn sync_of(group: &str, joined: &JoinGroupResponse, assignments: &[(&str, &[u8])]) -> SyncGroupRequest {
+pub fn sync_of(group: &str, joined: &JoinGroupResponse, assignments: &[(&str, &[u8])]) -> SyncGroupRequest {
     let assignment = |(member_id, bytes): &(&str, &[u8])| SyncGroupRequestAssignment {
         member_id: (*member_id).to_owned(),
         assignment: Bytes::copy_from_slice(bytes),
@@ -54,7 +54,7 @@ fn sync_of(group: &str, joined: &JoinGroupResponse, assignments: &[(&str, &[u8])
     }
 }
 
-async fn heartbeat(wire: &mut Wire, group: &str, member_id: &str, generation_id: i32) -> ErrorCode {
+pub async fn heartbeat(wire: &mut Wire, group: &str, member_id: &str, generation_id: i32) -> ErrorCode {
     let request = HeartbeatRequest {
         group_id: group.to_owned(),
         generation_id,

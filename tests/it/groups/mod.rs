@@ -1,8 +1,10 @@
 //! Groups over the wire. Each scenario is played against a broker of its own, and, where `STRATALOG_KAFKA` names one
 //! (`host:port`), against Apache Kafka too: `cargo test --test it groups::kafka -- --ignored`.
 
+mod faults;
 mod members;
 mod offsets;
+mod power_cut;
 mod restarts;
 mod wire;
 

@@ -144,7 +144,7 @@ async fn acknowledged_commits_outlive_kills() {
 }
 
 /// The offset of partition 0, once the coordinator has loaded.
-async fn fetched(wire: &mut Wire, group: &str, topic: &str) -> i64 {
+pub async fn fetched(wire: &mut Wire, group: &str, topic: &str) -> i64 {
     loop {
         let answer = wire.ask(&ListGroupsRequest::default(), 5).await;
         if answer.error_code.is_none() {

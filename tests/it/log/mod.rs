@@ -2,7 +2,7 @@
 
 mod basics;
 mod crash;
-mod crash_disk;
+pub mod crash_disk;
 mod harness;
 mod kafka_tools;
 mod model;
