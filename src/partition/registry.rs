@@ -16,6 +16,7 @@ use crate::config::{Settings, TopicConfig};
 use crate::log::{self, Log, LogDir};
 use crate::metadata::{Image, Metadata, Topic};
 use crate::metrics::Metrics;
+use crate::platform::lock;
 use stratalog_tiering::manifest::ManifestError;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,10 @@ pub enum OpenError {
 }
 
 type ByIndex = Arc<[Arc<Partition>]>;
+
+/// Partitions of a new topic that are made at a time. Each waits for half a dozen syncs, one after the other; those of
+/// different partitions share the disk's own commits.
+const CREATING_THREADS_MAX: usize = 16;
 
 /// A log on its way to become a partition.
 struct Opened {
@@ -118,8 +123,10 @@ impl Partitions {
         for tiered in open.iter().filter_map(|partition| partition.tiered()) {
             tiered.set_topic(facts.clone());
         }
-        let mut logs = Vec::new();
-        for index in open.len()..topic.partitions.len() {
+        // At start each thread has a topic of its own already.
+        let threads = if at_start { 1 } else { CREATING_THREADS_MAX };
+        let missing = (open.len()..topic.partitions.len()).collect();
+        let logs = on_threads(threads, missing, |index: usize| {
             let partition = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
             let topic_partition = TopicPartition { topic: topic.name.clone(), partition };
             let lost = at_start && !self.log_dir.contains(&topic_partition);
@@ -133,8 +140,8 @@ impl Partitions {
             // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
             let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
             let unclean = lost || held || log.was_unclean();
-            logs.push(Opened { topic_partition, log, tiered, held, unclean });
-        }
+            Ok(Opened { topic_partition, log, tiered, held, unclean })
+        })?;
         let unclean: Vec<PartitionIndex> =
             logs.iter().filter(|opened| opened.unclean).map(|opened| opened.topic_partition.partition).collect();
         let raised;
@@ -144,8 +151,7 @@ impl Partitions {
             raised = metadata.raise_leader_epochs(topic.id, &unclean)?;
             &raised
         };
-        let mut partitions: Vec<Arc<Partition>> = open.iter().cloned().collect();
-        for Opened { topic_partition, log, tiered, held, .. } in logs {
+        let added = on_threads(threads, logs, |Opened { topic_partition, log, tiered, held, .. }: Opened| {
             let epoch = topic.partition(topic_partition.partition).map(|p| p.leader_epoch).unwrap_or_default();
             log.start_leader_epoch(epoch)
                 .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
@@ -155,8 +161,9 @@ impl Partitions {
                 partition.set_tiered(tiered);
                 partition.set_behind_tier(held);
             }
-            partitions.push(partition);
-        }
+            Ok(partition)
+        })?;
+        let partitions: Vec<Arc<Partition>> = open.iter().cloned().chain(added).collect();
         let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
         self.metrics.partitions.inc_by(count(partitions.len() - open.len()));
         by_topic.insert(topic.id, partitions.into());
@@ -280,6 +287,43 @@ impl Partitions {
             }
         }
     }
+}
+
+/// Does `work` on each item, several at a time. The answers are in the order of the items; after an error nothing more is
+/// begun, and the first error is the answer.
+fn on_threads<T: Send, R: Send>(
+    threads: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<R, OpenError> + Sync,
+) -> Result<Vec<R>, OpenError> {
+    let threads = threads.min(items.len());
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new((Vec::new(), None));
+    let run = || {
+        while let Some((at, item)) = { lock(&queue).next() } {
+            let result = work(item);
+            let mut done = lock(&done);
+            match result {
+                Ok(answer) => done.0.push((at, answer)),
+                Err(error) => {
+                    done.1.get_or_insert(error);
+                }
+            }
+            if done.1.is_some() {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Without another thread those that run do all of it.
+            let _ = std::thread::Builder::new().name("partition-open".to_owned()).spawn_scoped(scope, run);
+        }
+        run();
+    });
+    let (mut answers, failure) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    answers.sort_unstable_by_key(|(at, _)| *at);
+    failure.map_or_else(|| Ok(answers.into_iter().map(|(_, answer)| answer).collect()), Err)
 }
 
 fn count(number: usize) -> i64 {
