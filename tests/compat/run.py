@@ -20,8 +20,8 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "subscribe",
-          "group_tools", "readme")
+SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "crowd",
+          "subscribe", "group_tools", "readme")
 
 
 def sizes(text: str) -> list[int]:
