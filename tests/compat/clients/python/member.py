@@ -57,17 +57,19 @@ def confluent(job):
                        on_lost=lambda _, partitions: tell("lost", partitions=numbers(partitions)))
     held = set()
     while not ended.is_set():
-        records = consumer.consume(100, 0.1)
-        seen = [(record.partition(), record.offset()) for record in records if not record.error()]
-        errors = [str(record.error()) for record in records if record.error()]
-        if errors:
-            tell("error", errors=errors)
-        if any(record.error() and record.error().fatal() for record in records):
-            sys.exit(f"fatal: {errors}")
-        if seen:
-            tell("records", records=seen)
-            if job["commit"] != "auto":
-                attempt(job, lambda: consumer.commit(asynchronous=job["commit"] == "async"))
+        # One by one: a batch is put together across rebalances and position changes, which drop part of it.
+        record, count = consumer.poll(0.1), 0
+        while record is not None:
+            if record.error():
+                tell("error", errors=[str(record.error())])
+                if record.error().fatal():
+                    sys.exit(f"fatal: {record.error()}")
+            else:
+                tell("records", records=[(record.partition(), record.offset())])
+                count += 1
+            record = consumer.poll(0) if count < 100 else None
+        if count and job["commit"] != "auto":
+            attempt(job, lambda: consumer.commit(asynchronous=job["commit"] == "async"))
         # A partition that was paused, taken, and is given again is still paused.
         change = [partition for partition in consumer.assignment()
                   if (partition.partition in held) != paused.is_set()]
