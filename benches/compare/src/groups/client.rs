@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use stratalog_protocol::{ErrorCode, Part, Request, Response, decode_response, encode_request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::Outcome;
@@ -10,7 +10,8 @@ use crate::Outcome;
 const FRAME_BYTES_MAX: usize = 256 << 20;
 
 pub struct Client {
-    stream: TcpStream,
+    /// Buffered, so that an answer costs one system call.
+    stream: BufReader<TcpStream>,
     correlation_id: i32,
 }
 
@@ -18,7 +19,7 @@ impl Client {
     pub async fn open(bootstrap: &str) -> Outcome<Client> {
         let stream = TcpStream::connect(bootstrap).await?;
         stream.set_nodelay(true)?;
-        Ok(Client { stream, correlation_id: 0 })
+        Ok(Client { stream: BufReader::new(stream), correlation_id: 0 })
     }
 
     pub async fn ask<R>(&mut self, request: &R, version: i16) -> Outcome<R::Response>
