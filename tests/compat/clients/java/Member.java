@@ -17,7 +17,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
-/** Apache's Java client as a member of a consumer group. What it is told and what it says: see clients/python/member.py. */
+/** Apache's Java client as a member of a group. What it is told and what it says: see clients/python/member.py. */
 public class Member implements ConsumerRebalanceListener {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Map<String, String> ASSIGNORS = Map.of(
