@@ -240,8 +240,9 @@ class Group:
             yield from self.until(newcomer.owned, lambda: f"{newcomer.who} is given nothing: {self.standing()}")
 
     def crash(self):
-        """kill -9; another comes, or the same again where members are static. The consumer protocol lets nobody have
-        the instance id of a member who did not leave, until its session is over: UNRELEASED_INSTANCE_ID is fatal to clients."""
+        """kill -9; another comes, or the same again where members are static. The consumer protocol lets nobody
+        have the instance id of a member who did not leave, until its session is over: UNRELEASED_INSTANCE_ID is
+        fatal to clients."""
         index = self.one()
         self.here.pop(index).kill()
         held_s = SESSION_MS / 1000 + 2 if self.case.static and self.case.protocol == "consumer" else 0

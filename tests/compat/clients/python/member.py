@@ -1,11 +1,11 @@
 """A member of a consumer group: subscribes, says what it is given and what it processes, until its input ends.
 
 Every client has such a program, and all speak alike (`harness/members.py` reads them). The one argument is JSON:
-client, bootstrap, group, topic, protocol (classic or consumer), strategy, instance, commit (auto, sync, async), session_ms. A line
-on its input is `pause` or `resume`; the end of the input is the order to leave. It prints a line of JSON per event,
-stamped with CLOCK_MONOTONIC, which all members share: partitions `given` (with the generation or the member epoch, where
-the client tells it), `taken` and `lost`, `records` as [partition, offset] pairs, a synchronous commit of all of them that
-was `committed`, errors, and the end.
+client, bootstrap, group, topic, protocol (classic or consumer), strategy, instance, commit (auto, sync, async),
+session_ms. A line on its input is `pause` or `resume`; the end of the input is the order to leave. It prints a line of
+JSON per event, stamped with CLOCK_MONOTONIC, which all members share: partitions `given` (with the generation or the
+member epoch, where the client tells it), `taken` and `lost`, `records` as [partition, offset] pairs, a synchronous
+commit of all of them that was `committed`, errors, and the end.
 """
 
 import json
