@@ -108,7 +108,7 @@ fn check<M: Golden + std::fmt::Debug>(line: &Line) {
     let at = format!("{} v{}", line.message, line.version);
     let message = M::decode_frame(line.frame.clone(), line.version);
     let text = format!("{message:?}");
-    assert!(says_the_same(&text, &line.text), "{at}\n ours: {text}\n Kafka: {}", line.text);
+    assert!(says_the_same(&text, line.text), "{at}\n ours: {text}\n Kafka: {}", line.text);
     let frame = message.encode_frame(line.version);
     assert_eq!(frame[..4], (line.frame.len() as i32).to_be_bytes(), "{at}: length");
     assert_eq!(frame.slice(4..), line.frame, "{at}: bytes");
