@@ -21,7 +21,7 @@ from harness import clients, processes
 from harness.report import Report
 
 SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "crowd",
-          "subscribe", "group_tools", "readme")
+          "subscribe", "group_tools", "lag_tools", "readme")
 
 
 def sizes(text: str) -> list[int]:
