@@ -34,7 +34,8 @@ def exporter(broker, data, program):
                                                   "input": str(data.input)}])
     end = data.counts[0]
     check(end > 10, f"only {end} records in partition 0")
-    with Peer(broker.bootstrap, "lagging", TIMEOUT_S) as lagging, Peer(broker.bootstrap, "caught-up", TIMEOUT_S) as level:
+    with (Peer(broker.bootstrap, "lagging", TIMEOUT_S) as lagging,
+          Peer(broker.bootstrap, "caught-up", TIMEOUT_S) as level):
         ready(lagging)
         for peer, offset in ((lagging, 7), (level, end)):
             member = peer.join().answer()["member"]

@@ -1,7 +1,7 @@
 //! A disk that is full or fails under the coordinator: what members and committers are told, and how they go on.
 //!
-//! Kafka answers NOT_COORDINATOR where a log directory has failed. A full disk fails Kafka's directory too; ours waits for
-//! room, so the answer is COORDINATOR_NOT_AVAILABLE: ask again, here.
+//! Kafka answers NOT_COORDINATOR where a log directory has failed. A full disk fails Kafka's directory too; ours waits
+//! for room, so the answer is COORDINATOR_NOT_AVAILABLE: ask again, here.
 
 use std::io;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Power cuts in the middle of commits and of rebalances: after each, on what the disk has then, every acknowledged commit
-//! is there, nothing is there that was never sent, no generation comes twice, and members join again.
+//! Power cuts in the middle of commits and of rebalances: after each, on what the disk has then, every acknowledged
+//! commit is there, nothing is there that was never sent, no generation comes twice, and members join again.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
