@@ -179,18 +179,19 @@ impl Log {
 
     /// The oldest closed segment that ends after `offset`: its end and its bytes.
     pub fn closed_segment_beyond(&self, offset: Offset) -> Option<(Offset, u64)> {
-        let segments = read_lock(&self.segments);
-        let closed = segments.len().saturating_sub(1);
-        let found = segments.values().take(closed).map(|segment| segment.end()).find(|(_, end)| *end > offset.0);
-        found.map(|(bytes, end)| (Offset(end), bytes))
+        let (bytes, end) = self.closed_beyond(offset)?.end();
+        Some((Offset(end), bytes))
     }
 
     /// Milliseconds since 1970 at which the oldest closed segment that ends after `offset` was last written.
     pub fn closed_since_ms(&self, offset: Offset) -> Option<i64> {
-        let segments: Vec<Arc<Segment>> = read_lock(&self.segments).values().cloned().collect();
+        self.closed_beyond(offset).map(|segment| last_modified_ms(&segment))
+    }
+
+    fn closed_beyond(&self, offset: Offset) -> Option<Arc<Segment>> {
+        let segments = read_lock(&self.segments);
         let closed = segments.len().saturating_sub(1);
-        let found = segments.iter().take(closed).find(|segment| segment.next_offset() > offset.0)?;
-        Some(last_modified_ms(found))
+        segments.values().take(closed).find(|segment| segment.next_offset() > offset.0).cloned()
     }
 
     /// Bytes of the segments that do not end at or below `offset`.

@@ -177,12 +177,9 @@ impl LogSync {
 
     /// Asks for a sync of all that was written. Answers whether it is to be queued.
     pub fn want_all(&self) -> bool {
-        if !self.is_unsynced() {
-            return false;
-        }
         let mut unsynced = lock(&self.unsynced);
         let end = unsynced.end;
-        unsynced.want(end)
+        unsynced.is_behind(self.flushed.get()) && unsynced.want(end)
     }
 
     /// Answers the bytes that became durable.
@@ -219,8 +216,7 @@ impl LogSync {
 
     /// Whether a round would have something to do.
     pub fn is_unsynced(&self) -> bool {
-        let unsynced = lock(&self.unsynced);
-        self.flushed.get() < unsynced.end || unsynced.directory_changed || !unsynced.others.is_empty()
+        lock(&self.unsynced).is_behind(self.flushed.get())
     }
 
     /// After a round: whether another one is wanted.
@@ -234,6 +230,10 @@ impl LogSync {
 }
 
 impl Unsynced {
+    fn is_behind(&self, flushed: Offset) -> bool {
+        flushed < self.end || self.directory_changed || !self.others.is_empty()
+    }
+
     fn want(&mut self, end: Offset) -> bool {
         self.wanted = self.wanted.max(end);
         if self.phase != Phase::Idle {

@@ -32,10 +32,10 @@ impl Log {
     /// Removes closed segments wholly below `offset` from local disk; `log_start_offset` stays. Answers the bytes freed.
     /// A log that was deleted is [`Error::Closed`]: its names may be another log's by now.
     pub fn delete_local_below(&self, offset: Offset) -> Result<u64, Error> {
-        let deleted = lock(&self.deleted);
-        if *deleted {
-            return Err(Error::Closed);
-        }
+        self.in_directory(|| self.evict_below(offset))?
+    }
+
+    fn evict_below(&self, offset: Offset) -> Result<u64, Error> {
         self.dir.write_log_start_once(&self.topic_partition, self.log_start_offset())?;
         let mut freed = 0;
         loop {

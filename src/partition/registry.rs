@@ -90,21 +90,7 @@ impl Partitions {
         let image = metadata.image();
         self.remove_strays(&image);
         let topics: Vec<Arc<Topic>> = image.topics().cloned().collect();
-        let queue = Mutex::new(topics.into_iter());
-        let failure: Mutex<Option<OpenError>> = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..threads.max(1) {
-                scope.spawn(|| {
-                    while let Some(topic) = { queue.lock().unwrap_or_else(PoisonError::into_inner).next() } {
-                        if let Err(error) = self.open_topic(metadata, &topic, settings, true) {
-                            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        on_threads(threads, topics, |topic| self.open_topic(metadata, &topic, settings, true)).map(drop)
     }
 
     /// Makes or opens what is missing of `topic`; partitions that are open stay as they are. `at_start`: a directory that
@@ -240,7 +226,7 @@ impl Partitions {
         }
         for partition in removed.iter().flat_map(|partitions| partitions.iter()) {
             if let Err(error) = partition.log().delete() {
-                tracing::error!(partition = %partition.topic_partition(), "directory not removed: {error}; the next start tries again");
+                tracing::error!(partition = %partition.topic_partition(), "directory not removed: {error}; it is tried again");
             }
         }
     }

@@ -69,11 +69,6 @@ impl Partition {
         self.log().roll_if_older_than(untiered.map_or(segment_ms, |age| segment_ms.min(age)))
     }
 
-    /// Bytes of local segments that the tier does not have.
-    pub fn local_bytes_beyond(&self, next_offset: Offset) -> u64 {
-        self.log().bytes_beyond(next_offset)
-    }
-
     /// Drops the local copies of all that is tiered for good. Blocks. Returns segments and bytes dropped.
     pub fn evict(&self) -> Result<(u64, u64), log::Error> {
         let Some(tiered) = self.tiered() else { return Ok((0, 0)) };

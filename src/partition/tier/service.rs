@@ -87,7 +87,7 @@ impl Service {
                     continue;
                 }
             }
-            for partition in self.partitions.all() {
+            for partition in self.partitions.all().into_iter().filter(|partition| partition.tiered().is_some()) {
                 let name = (partition.topic_id(), partition.topic_partition().partition);
                 if uploading.insert(name) {
                     uploads.push(self.upload_ready(partition, &permits).map(move |()| name));
@@ -215,7 +215,7 @@ impl Service {
             retention_ms: config.retention_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             retention_bytes: config.retention_bytes,
             now_ms: self.clock.now_ms(),
-            bytes_beyond_tier: partition.local_bytes_beyond(tiered.view().next_offset()),
+            bytes_beyond_tier: partition.log().bytes_beyond(tiered.view().next_offset()),
         };
         let committed_end = partition.tierable_end();
         tiered.retain(partition.leader_epoch(), &policy, committed_end).await
