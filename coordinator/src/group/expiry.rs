@@ -46,10 +46,10 @@ impl GroupMachine {
                 all = false;
                 continue;
             }
-            for (partition, committed) in partitions {
+            for (partition, committed) in partitions.iter() {
                 let expired = is_expired(committed, from, now_ms, config.offsets_retention_ms);
-                if expired && !self.offsets.is_pending(id, topic, *partition) {
-                    records.push(tombstone(id, topic, *partition));
+                if expired && !self.offsets.is_pending(id, topic, partition) {
+                    records.push(tombstone(id, topic, partition));
                 } else {
                     all = false;
                 }
@@ -59,7 +59,7 @@ impl GroupMachine {
     }
 }
 
-fn is_expired(committed: &Committed, from: ExpireFrom, now_ms: i64, retention_ms: i64) -> bool {
+fn is_expired(committed: Committed<'_>, from: ExpireFrom, now_ms: i64, retention_ms: i64) -> bool {
     if committed.expire_timestamp_ms != -1 {
         return now_ms >= committed.expire_timestamp_ms;
     }

@@ -130,7 +130,7 @@ impl GroupMachine {
                 .map(|topic| {
                     let of_topic = committed.and_then(|topics| topics.get(topic.name.as_str()));
                     let partitions = topic.partition_indexes.iter().map(|index| {
-                        let found = of_topic.and_then(|partitions| partitions.get(index));
+                        let found = of_topic.and_then(|partitions| partitions.get(*index));
                         let found = found.filter(|found| found.is_of(topic.topic_id));
                         answer(*index, found, known && pending(&topic.name, *index))
                     });
@@ -143,7 +143,7 @@ impl GroupMachine {
                 .flatten()
                 .map(|(topic, partitions)| {
                     let each = partitions.iter();
-                    let answers = each.map(|(index, found)| answer(*index, Some(found), pending(topic, *index)));
+                    let answers = each.map(|(index, found)| answer(index, Some(found), pending(topic, index)));
                     let partitions = answers.collect();
                     OffsetFetchResponseTopics { name: topic.to_string(), topic_id: Uuid::nil(), partitions }
                 })
@@ -195,7 +195,7 @@ impl GroupMachine {
     pub(super) fn offset_tombstones(&self, id: &str) -> Vec<Record> {
         let mut records = Vec::new();
         for (topic, partitions) in self.offsets.of_group(id).into_iter().flatten() {
-            records.extend(partitions.keys().map(|partition| tombstone(id, topic, *partition)));
+            records.extend(partitions.iter().map(|(partition, _)| tombstone(id, topic, partition)));
         }
         for (group, topic, partition, _) in self.offsets.pending() {
             if **group == *id && self.offsets.get(id, topic, partition).is_none() {
@@ -208,15 +208,15 @@ impl GroupMachine {
     /// Tombstones for the offsets of deleted topics. An offset that was committed with another topic's id stays.
     pub(super) fn deleted_topics(&self, topics: &[(String, Uuid)]) -> Vec<Record> {
         let mut records = Vec::new();
-        let mut bury = |group: &Arc<str>, topic: &str, id: Uuid, partition: i32, committed: &Committed| {
+        let mut bury = |group: &Arc<str>, topic: &str, id: Uuid, partition: i32, committed: Committed<'_>| {
             if committed.is_of(id) {
                 records.push(tombstone(group, topic, partition));
             }
         };
         for (topic, id) in topics {
             for (group, by_topic) in self.offsets.groups() {
-                for (partition, committed) in by_topic.get(topic.as_str()).into_iter().flatten() {
-                    bury(group, topic, *id, *partition, committed);
+                for (partition, committed) in by_topic.get(topic.as_str()).iter().flat_map(|one| one.iter()) {
+                    bury(group, topic, *id, partition, committed);
                 }
             }
             for (group, pending, partition, committed) in self.offsets.pending() {
@@ -234,7 +234,7 @@ fn is_longer(metadata: &str, max: usize) -> bool {
     metadata.len() > max && metadata.encode_utf16().count() > max
 }
 
-fn answer(index: i32, found: Option<&Committed>, unstable: bool) -> OffsetFetchResponsePartitions {
+fn answer(index: i32, found: Option<Committed<'_>>, unstable: bool) -> OffsetFetchResponsePartitions {
     let none = OffsetFetchResponsePartitions {
         partition_index: index,
         committed_offset: -1,

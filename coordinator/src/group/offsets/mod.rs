@@ -3,20 +3,25 @@
 //! Owns the offsets of a shard's groups, and those of open transactions, which count when their marker comes. Does not
 //! own who may commit, or when an offset expires.
 
+mod by_partition;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use self::by_partition::ByPartition;
 use crate::records::OffsetCommitValue;
 
 /// How far a group has read in one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed<'a> {
     pub offset: i64,
     /// -1 if unknown.
     pub leader_epoch: i32,
-    pub metadata: Box<str>,
+    pub metadata: &'a str,
     pub commit_timestamp_ms: i64,
     /// -1 if the broker's retention holds.
     pub expire_timestamp_ms: i64,
@@ -26,12 +31,12 @@ pub struct Committed {
     record_offset: i64,
 }
 
-impl Committed {
-    fn of(record_offset: i64, value: OffsetCommitValue) -> Committed {
+impl Committed<'_> {
+    fn of(record_offset: i64, value: &OffsetCommitValue) -> Committed<'_> {
         Committed {
             offset: value.offset,
             leader_epoch: value.leader_epoch,
-            metadata: value.metadata.into_boxed_str(),
+            metadata: &value.metadata,
             commit_timestamp_ms: value.commit_timestamp,
             expire_timestamp_ms: value.expire_timestamp,
             topic_id: value.topic_id,
@@ -45,10 +50,8 @@ impl Committed {
     }
 }
 
-/// Offsets by partition.
-pub type ByPartition = BTreeMap<i32, Committed>;
-/// Offsets by topic.
-pub type ByTopic = BTreeMap<Box<str>, ByPartition>;
+/// Offsets by topic. Most groups read few: a boxed entry keeps a node of theirs small.
+pub type ByTopic = BTreeMap<Box<str>, Box<ByPartition>>;
 
 #[derive(Debug, Default, PartialEq)]
 struct Tree {
@@ -57,26 +60,26 @@ struct Tree {
 }
 
 impl Tree {
-    fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
-        self.groups.get(group)?.get(topic)?.get(&partition)
+    fn get(&self, group: &str, topic: &str, partition: i32) -> Option<Committed<'_>> {
+        self.groups.get(group)?.get(topic)?.get(partition)
     }
 
-    fn put(&mut self, group: &str, topic: &str, partition: i32, committed: Committed) {
+    fn put(&mut self, group: &str, topic: &str, partition: i32, committed: &Committed<'_>) {
         if !self.groups.contains_key(group) {
             self.groups.insert(group.into(), ByTopic::new());
         }
         let Some(topics) = self.groups.get_mut(group) else { return };
-        let old = match topics.get_mut(topic) {
-            Some(partitions) => partitions.insert(partition, committed),
-            None => topics.entry(topic.into()).or_default().insert(partition, committed),
+        let is_new = match topics.get_mut(topic) {
+            Some(partitions) => partitions.put(partition, committed),
+            None => topics.entry(topic.into()).or_default().put(partition, committed),
         };
-        self.len += usize::from(old.is_none());
+        self.len += usize::from(is_new);
     }
 
     fn remove(&mut self, group: &str, topic: &str, partition: i32) {
         let Some(topics) = self.groups.get_mut(group) else { return };
         let Some(partitions) = topics.get_mut(topic) else { return };
-        if partitions.remove(&partition).is_none() {
+        if !partitions.remove(partition) {
             return;
         }
         self.len -= 1;
@@ -107,7 +110,7 @@ impl Offsets {
         self.committed.len == 0
     }
 
-    pub fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
+    pub fn get(&self, group: &str, topic: &str, partition: i32) -> Option<Committed<'_>> {
         self.committed.get(group, topic, partition)
     }
 
@@ -131,11 +134,11 @@ impl Offsets {
     }
 
     /// Offsets of open transactions: group, topic, partition and what would count.
-    pub fn pending(&self) -> impl Iterator<Item = (&Arc<str>, &str, i32, &Committed)> {
+    pub fn pending(&self) -> impl Iterator<Item = (&Arc<str>, &str, i32, Committed<'_>)> {
         let groups = self.pending.values().flat_map(|tree| &tree.groups);
         groups.flat_map(|(group, topics)| {
             let each = topics.iter().flat_map(|(topic, partitions)| partitions.iter().map(move |one| (topic, one)));
-            each.map(move |(topic, (partition, committed))| (group, topic.as_ref(), *partition, committed))
+            each.map(move |(topic, (partition, committed))| (group, topic.as_ref(), partition, committed))
         })
     }
 
@@ -149,11 +152,11 @@ impl Offsets {
     ) {
         match (value, producer) {
             (Some(value), None) => {
-                self.committed.put(group, topic, partition, Committed::of(record_offset, value));
+                self.committed.put(group, topic, partition, &Committed::of(record_offset, &value));
             }
             (Some(value), Some(producer)) => {
                 let tree = self.pending.entry(producer).or_default();
-                tree.put(group, topic, partition, Committed::of(record_offset, value));
+                tree.put(group, topic, partition, &Committed::of(record_offset, &value));
             }
             (None, _) => {
                 self.committed.remove(group, topic, partition);
@@ -170,10 +173,10 @@ impl Offsets {
         let Some(tree) = self.pending.remove(&producer).filter(|_| committed) else { return };
         for (group, topics) in tree.groups {
             for (topic, partitions) in topics {
-                for (partition, pending) in partitions {
+                for (partition, pending) in partitions.iter() {
                     let newer = self.committed.get(&group, &topic, partition);
                     if newer.is_none_or(|newer| newer.record_offset < pending.record_offset) {
-                        self.committed.put(&group, &topic, partition, pending);
+                        self.committed.put(&group, &topic, partition, &pending);
                     }
                 }
             }
