@@ -42,6 +42,7 @@ pub struct TopicConfig {
     pub compression: CompressionType,
     pub delete_retention_ms: u64,
     /// 1: acknowledgements wait for the sync.
+    pub file_delete_delay_ms: u64,
     pub flush_messages: u64,
     pub flush_ms: Option<u64>,
     pub index_interval_bytes: u32,
@@ -294,6 +295,7 @@ impl Values {
             cleanup_delete: policies.iter().any(|policy| policy == "delete"),
             compression: self.compression(),
             delete_retention_ms: self.unsigned("delete.retention.ms"),
+            file_delete_delay_ms: self.unsigned("file.delete.delay.ms"),
             flush_messages: self.unsigned("flush.messages").max(1),
             flush_ms: self.limit("flush.ms"),
             index_interval_bytes: self.bytes("index.interval.bytes"),

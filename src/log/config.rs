@@ -13,6 +13,8 @@ pub struct LogConfig {
     pub flush_messages: i64,
     pub flush_ms: i64,
     pub producer_id_expiration_ms: i64,
+    /// How long the files of deleted records keep their room, under another name. 0: they go at once.
+    pub file_delete_delay_ms: i64,
 }
 
 impl Default for LogConfig {
@@ -26,6 +28,7 @@ impl Default for LogConfig {
             flush_messages: 1,
             flush_ms: i64::MAX,
             producer_id_expiration_ms: 24 * 3_600_000,
+            file_delete_delay_ms: 60_000,
         }
     }
 }

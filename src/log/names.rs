@@ -11,6 +11,8 @@ pub const TXN_INDEX_SUFFIX: &str = "txnindex";
 pub const SNAPSHOT_SUFFIX: &str = "snapshot";
 /// Ours: bytes that recovery cut off, kept for a person to look at.
 pub const CUT_SUFFIX: &str = "cut";
+/// Follows the name of a file that waits for its removal.
+pub const DELETED_SUFFIX: &str = "deleted";
 pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const META_PROPERTIES: &str = "meta.properties";

@@ -98,7 +98,7 @@ fn remove_orphans(dir: &LogDir, path: &Path, files: &[(i64, String)], bases: &[i
         let of_segment =
             [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX].contains(&suffix.as_str());
         let orphan = of_segment && bases.binary_search(offset).is_err();
-        if orphan || suffix.ends_with(".deleted") {
+        if orphan || suffix.ends_with(names::DELETED_SUFFIX) {
             let file = names::offset_file(path, *offset, suffix);
             dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
         }

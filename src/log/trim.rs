@@ -2,7 +2,7 @@
 //!
 //! Order of effects of an eviction: the log start is checkpointed if it never was, for where there is no entry a start
 //! takes the first segment's, as in a directory that Kafka wrote. Then per segment and oldest first: out of memory, so that no new read finds it; the
-//! `.log` unlinked, then its indexes; the directory synced before the next segment is touched. A crash leaves a log
+//! `.log` unlinked, or renamed if it keeps its room for a while, then its indexes; the directory synced before the next segment is touched. A crash leaves a log
 //! without gaps, and perhaps indexes without a log, which the next start removes. Reads under way keep their file.
 //!
 //! Order of effects of a truncation: recovery point lowered (durable), later segments unlinked newest first, the last
@@ -29,7 +29,8 @@ use super::segment::Segment;
 use crate::platform::{lock, read_lock, write_lock};
 
 impl Log {
-    /// Removes closed segments wholly below `offset` from local disk; `log_start_offset` stays. Answers the bytes freed.
+    /// Removes closed segments wholly below `offset` from local disk; `log_start_offset` stays. Answers their bytes. What
+    /// is deleted history keeps its room for `file.delete.delay.ms`; what the tier has goes at once.
     /// A log that was deleted is [`Error::Closed`]: its names may be another log's by now.
     pub fn delete_local_below(&self, offset: Offset) -> Result<u64, Error> {
         self.in_directory(|| self.evict_below(offset))?
@@ -51,7 +52,9 @@ impl Log {
             let Some(segment) = evicted else { break };
             freed += segment.size_bytes();
             segment.retire();
-            unlink_segment(&self.dir, &self.path, &segment)?;
+            let is_history = segment.next_offset() <= self.log_start_offset().0;
+            let delay_ms = if is_history { self.config().file_delete_delay_ms } else { 0 };
+            remove_segment(&self.dir, &self.path, &segment, delay_ms)?;
         }
         if freed > 0 {
             self.remove_old_snapshots()?;
@@ -169,7 +172,7 @@ impl Log {
         };
         for segment in removed.iter().rev() {
             segment.retire();
-            unlink_segment(&self.dir, &self.path, segment)?;
+            remove_segment(&self.dir, &self.path, segment, 0)?;
         }
         Ok(())
     }
@@ -201,11 +204,10 @@ fn close_on_error(appender: &mut Appender, done: Result<(), Error>) -> Result<()
     done
 }
 
-fn unlink_segment(dir: &LogDir, path: &Path, segment: &Segment) -> Result<(), Error> {
+fn remove_segment(dir: &LogDir, path: &Path, segment: &Segment, delay_ms: i64) -> Result<(), Error> {
     let suffixes = [names::LOG_SUFFIX, names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX];
     for suffix in suffixes {
-        let file = segment.path(suffix);
-        dir.disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
+        dir.remove_file(&segment.path(suffix), delay_ms)?;
     }
     dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
     dir.metrics.log_segments_deleted.inc();

@@ -320,5 +320,6 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         flush_messages: signed(config.flush_messages),
         flush_ms: config.flush_ms.map_or(i64::MAX, signed),
         producer_id_expiration_ms: signed(config.producer_id_expiration_ms),
+        file_delete_delay_ms: signed(config.file_delete_delay_ms),
     }
 }

@@ -108,8 +108,8 @@ pub const KEYS: &[Key] = keys! {
         "Age at which a segment is closed although it is not full.";
     "log.segment.bytes" Int = Some("1073741824"), Valid::AtLeast(1_048_576), dynamic, Honoured,
         "Bytes at which a segment is closed and the next begun.";
-    "log.segment.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, NoEffect,
-        "Time between a segment's leaving the log and its file's leaving the disk; here the file goes at once, and reads under way keep it.";
+    "log.segment.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, Honoured,
+        "How long the files of deleted records keep their room, renamed to `.deleted`; shorter where the disk is short of room. What the tier has goes at once.";
     "message.max.bytes" Int = Some("1048588"), Valid::AtLeast(0), dynamic, Honoured,
         "Largest record batch that is accepted, after compression.";
     "min.insync.replicas" Int = Some("1"), Valid::AtLeast(1), dynamic, Honoured,

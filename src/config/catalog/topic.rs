@@ -17,8 +17,8 @@ pub const KEYS: &[Key] = keys! {
         "Level used when the broker itself compresses with zstd.";
     "delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
         "How long a tombstone stays readable in a compacted topic.";
-    "file.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, NoEffect,
-        "Time between a segment's leaving the log and its file's leaving the disk; here the file goes at once, and reads under way keep it.";
+    "file.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, Honoured,
+        "How long the files of deleted records keep their room, renamed to `.deleted`; shorter where the disk is short of room. What the tier has goes at once.";
     "flush.messages" Long = Some("1"), Valid::AtLeast(1), dynamic, Honoured,
         "Records after which the log is synced; at 1 every acknowledgement waits for its sync.";
     "flush.ms" Long = Some("9223372036854775807"), Valid::AtLeast(0), dynamic, Honoured,

@@ -21,6 +21,7 @@ use stratalog_types::{Offset, TopicId, TopicPartition};
 
 use self::lock_file::DirectoryLock;
 use self::meta::Meta;
+use self::removal::Removals;
 use self::upkeep::Upkeep;
 use super::Log;
 use super::checkpoint::{self, OffsetsByPartition};
@@ -95,6 +96,7 @@ pub struct LogDir {
     log_starts: Mutex<OffsetsByPartition>,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
+    removals: Removals,
     pub(super) metrics: Arc<Metrics>,
     reserve_bytes: u64,
     below_reserve: AtomicBool,
@@ -135,6 +137,7 @@ impl LogDir {
             log_starts: Mutex::new(log_starts),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
+            removals: Removals::default(),
             metrics,
             reserve_bytes: options.reserve_bytes,
             below_reserve: AtomicBool::new(false),
@@ -214,7 +217,8 @@ impl LogDir {
     /// Removes the directory of a partition that is not open.
     pub fn remove_partition(&self, partition: &PartitionDir) -> Result<(), Error> {
         lock(&self.open).remove(&partition.topic_partition);
-        removal::remove(&self.disk, &self.path, &partition.path)?;
+        let away = removal::rename_away(&self.disk, &self.path, &partition.path)?;
+        removal::empty_and_remove(&self.disk, &away)?;
         self.forget_checkpoints(&partition.topic_partition)
     }
 
@@ -319,8 +323,41 @@ impl LogDir {
     /// Removes the directory of a log that was open.
     pub(super) fn remove_log(&self, log: &Log) -> Result<(), Error> {
         lock(&self.open).remove(log.topic_partition());
-        removal::remove(&self.disk, &self.path, log.path())?;
+        let away = removal::rename_away(&self.disk, &self.path, log.path())?;
+        match self.removal_due(log.config().file_delete_delay_ms) {
+            Some(due_ms) => self.removals.add(away, due_ms),
+            None => removal::empty_and_remove(&self.disk, &away)?,
+        }
         self.forget_checkpoints(log.topic_partition())
+    }
+
+    /// Removes a file that is out of use; after `delay_ms` if the disk has room for it until then. Directories are not
+    /// synced: a name that comes back after a power cut is found by the next start as what it was.
+    pub(super) fn remove_file(&self, path: &Path, delay_ms: i64) -> Result<(), Error> {
+        let Some(due_ms) = self.removal_due(delay_ms) else {
+            return self.disk.unlink_if_exists(path).map_err(Error::io("remove", path));
+        };
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", names::DELETED_SUFFIX));
+        let away = PathBuf::from(name);
+        match self.disk.rename(path, &away) {
+            Ok(()) => self.removals.add(away, due_ms),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("rename", path)(error)),
+        }
+        Ok(())
+    }
+
+    /// When what goes out of use now is removed; `None`: at once.
+    fn removal_due(&self, delay_ms: i64) -> Option<i64> {
+        let waits = delay_ms > 0 && !self.is_below_reserve();
+        waits.then(|| self.clock.now_ms().saturating_add(delay_ms))
+    }
+
+    /// Removes what waited for it long enough, or all of it if the disk has no room.
+    pub fn remove_due(&self) {
+        let now_ms = if self.is_below_reserve() { i64::MAX } else { self.clock.now_ms() };
+        self.removals.carry_out(&self.disk, now_ms);
     }
 
     pub(super) fn register(&self, log: &Arc<Log>) {

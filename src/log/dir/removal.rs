@@ -1,26 +1,67 @@
-//! Removing a partition directory.
+//! Removing partition directories, and files that may wait for it.
 //!
-//! Order of effects: renamed to `topic-partition.<32 hex digits>-delete`, data directory synced, then emptied and
-//! removed. A crash before the sync may bring the partition back; its owner removes it again. A crash after it leaves a
-//! directory whose name says what it is: the next start removes it.
+//! Order of effects for a directory: renamed to `topic-partition.<32 hex digits>-delete`, data directory synced, then
+//! emptied and removed, at once or after `file.delete.delay.ms`. A crash before the sync may bring the partition back;
+//! its owner removes it again. A crash after it leaves a directory whose name says what it is: the next start removes it.
+//! So it does with files that were renamed to `.deleted`.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::log::error::Error;
 use crate::log::names;
 use crate::platform::disk::Disk;
+use crate::platform::lock;
 
 /// Kafka keeps a directory's name below this many bytes, and shortens the topic for it.
 const NAME_BYTES_MAX: usize = 255;
 
-pub fn remove(disk: &Disk, data_directory: &Path, partition: &Path) -> Result<(), Error> {
+/// What is out of use and waits for its removal, by the time at which it is due.
+#[derive(Default)]
+pub struct Removals {
+    waiting: Mutex<BTreeMap<i64, Vec<PathBuf>>>,
+}
+
+impl Removals {
+    pub fn add(&self, path: PathBuf, due_ms: i64) {
+        lock(&self.waiting).entry(due_ms).or_default().push(path);
+    }
+
+    /// Removes what is due. What cannot be removed is left to the next start.
+    pub fn carry_out(&self, disk: &Disk, now_ms: i64) {
+        let due = {
+            let mut waiting = lock(&self.waiting);
+            match now_ms.checked_add(1) {
+                Some(later) => {
+                    let later = waiting.split_off(&later);
+                    std::mem::replace(&mut *waiting, later)
+                }
+                None => std::mem::take(&mut *waiting),
+            }
+        };
+        for path in due.into_values().flatten() {
+            // The partition's directory may have gone before its file's time came.
+            let removed = match path.is_dir() {
+                true => empty_and_remove(disk, &path),
+                false => disk.unlink_if_exists(&path).map_err(Error::io("remove", &path)),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(path = %path.display(), "out of use and not removed; the next start tries again: {error}");
+            }
+        }
+    }
+}
+
+/// Takes a partition's directory out of use; answers what it is called from then on.
+pub fn rename_away(disk: &Disk, data_directory: &Path, partition: &Path) -> Result<PathBuf, Error> {
     let name = partition.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let suffix = format!(".{}{}", uuid::Uuid::new_v4().simple(), names::DELETED_DIRECTORY_SUFFIX);
     let kept = name.get(..name.len().min(NAME_BYTES_MAX - suffix.len())).unwrap_or_default();
     let away = data_directory.join(format!("{kept}{suffix}"));
     disk.rename(partition, &away).map_err(Error::io("rename", partition))?;
     disk.sync_directory(data_directory).map_err(Error::io("sync directory", data_directory))?;
-    empty_and_remove(disk, &away)
+    Ok(away)
 }
 
 /// Removes what an earlier removal left.
@@ -36,7 +77,7 @@ pub fn finish(disk: &Disk, data_directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn empty_and_remove(disk: &Disk, directory: &Path) -> Result<(), Error> {
+pub fn empty_and_remove(disk: &Disk, directory: &Path) -> Result<(), Error> {
     let failed = |e| Error::io("remove", directory)(e);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

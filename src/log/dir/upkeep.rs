@@ -1,4 +1,4 @@
-//! The directory's own thread: recovery points, `flush.ms`, and the room that is kept free.
+//! The directory's own thread: recovery points, `flush.ms`, files whose removal is due, and the room that is kept free.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -68,6 +68,7 @@ fn run(stop: &Stop, dir: &Weak<LogDir>) {
         let Some(dir) = dir.upgrade() else { return };
         dir.flush_overdue();
         dir.look_at_space();
+        dir.remove_due();
         ticks += 1;
         let synced_bytes = dir.syncer.synced_bytes();
         let new_bytes = synced_bytes - checkpointed_bytes;

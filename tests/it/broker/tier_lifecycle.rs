@@ -337,9 +337,12 @@ async fn objects_tell_of_their_topic_and_chain_across_a_restart() {
 async fn a_deleted_topic_leaves_nothing_behind() {
     for off in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let quick =
-            [QUICK, &[("stratalog.tier.late.put.max.ms", "300"), ("stratalog.tier.delete.grace.ms", "3600000")]];
-        let running = start(dir.path(), &quick.concat()).await;
+        let waits = [
+            ("stratalog.tier.late.put.max.ms", "300"),
+            ("stratalog.tier.delete.grace.ms", "3600000"),
+            ("log.segment.delete.delay.ms", "0"),
+        ];
+        let running = start(dir.path(), &[QUICK, &waits].concat()).await;
         let mut one = client(&running);
         let mut asked = topic("t", SMALL_SEGMENTS);
         asked.partitions = Some(2);

@@ -1,5 +1,6 @@
 //! One path at a time: append, read, roll, close, reopen, refuse.
 
+use stratalog::clock::Clock;
 use stratalog::log::{AppendError, EpochStart, Error, Log, LogConfig, LogDir, LogDirOptions, ReadError};
 use stratalog_types::{LeaderEpoch, Offset};
 
@@ -234,4 +235,53 @@ fn appends_are_refused_while_the_disk_has_less_room_than_is_kept_free() {
     let log = open_log(&dir, &LogConfig::default());
     let refused = append(&log, &batch(&[1, 2], NOW_MS, 0));
     assert!(matches!(refused, Err(AppendError::StorageFull)), "{refused:?}");
+}
+
+#[test]
+fn files_of_deleted_records_keep_their_room_for_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(NOW_MS);
+    let dir = LogDir::open(directory.path(), LogDirOptions { clock: clock.clone(), ..manual_options() }).unwrap();
+    let log = open_log(&dir, &LogConfig { file_delete_delay_ms: 1000, ..small_segments() });
+    for round in 0..60 {
+        append(&log, &batch(&[round], NOW_MS, 200)).unwrap();
+    }
+    dir.sync_queued();
+    let files = |suffix: &str| {
+        let names = std::fs::read_dir(log.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(suffix)).count()
+    };
+    let closed = log.closed_segments();
+    let (tiered, history) = (closed[0].end_offset, closed[2].end_offset);
+    log.delete_local_below(tiered).unwrap();
+    assert_eq!(files(".deleted"), 0, "what the tier has goes at once");
+    log.set_log_start_offset(history).unwrap();
+    log.delete_local_below(history).unwrap();
+    assert_eq!(log.local_log_start_offset(), history);
+    assert_eq!((files(".log.deleted"), files(".index.deleted"), files(".timeindex.deleted")), (2, 2, 2));
+    dir.remove_due();
+    assert_eq!(files(".log.deleted"), 2);
+    clock.advance_ms(1000);
+    dir.remove_due();
+    assert_eq!(files(".deleted"), 0);
+
+    let next = log.closed_segments()[0].end_offset;
+    log.set_log_start_offset(next).unwrap();
+    log.delete_local_below(next).unwrap();
+    assert_eq!(files(".log.deleted"), 1);
+    let path = log.path().to_owned();
+    drop((log, dir));
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &LogConfig { file_delete_delay_ms: 1000, ..small_segments() });
+    assert!(std::fs::read_dir(&path).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().ends_with(".deleted")));
+    assert_eq!(log.log_start_offset(), next);
+
+    log.delete().unwrap();
+    assert!(!path.exists());
+    let leaving = || {
+        std::fs::read_dir(directory.path())
+            .unwrap()
+            .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().ends_with("-delete"))
+    };
+    assert_eq!(leaving().count(), 1);
 }
