@@ -128,24 +128,25 @@ class Groups:
         for contender in self.bench.contenders:
             self.bench.ask_loadgen("fill_offsets", contender, topic="restart", **asked)
 
-        def body(contender):
-            contender.broker.stop()
-            command = self.bench.load_command("first_offset", contender, since_ns=time.time_ns(), **asked)
-            waiting = processes.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            contender.broker.restart()
-            out, err = waiting.communicate(timeout=300)
-            processes.forget(waiting)
-            if waiting.returncode:
-                raise RuntimeError(f"{contender.label}: {err}")
-            pid = contender.broker.pid
-            rss_mib = processes.rss_bytes(pid) / (1 << 20)
-            return json.loads(out) | {"cpu_s": processes.cpu_seconds(pid), "rss_mib": rss_mib}
+        for after in ("a clean stop", "kill -9"):
+            def body(contender):
+                contender.broker.stop() if after == "a clean stop" else contender.broker.kill()
+                command = self.bench.load_command("first_offset", contender, since_ns=time.time_ns(), **asked)
+                waiting = processes.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                contender.broker.restart()
+                out, err = waiting.communicate(timeout=300)
+                processes.forget(waiting)
+                if waiting.returncode:
+                    raise RuntimeError(f"{contender.label}: {err}")
+                pid = contender.broker.pid
+                rss_mib = processes.rss_bytes(pid) / (1 << 20)
+                return json.loads(out) | {"cpu_s": processes.cpu_seconds(pid), "rss_mib": rss_mib}
 
-        name = f"restart with {groups * PARTITIONS_PER_GROUP:,} committed offsets"
-        extras = (("all_ms", "all groups {:,.0f} ms"), *COST)
-        first = self.row(f"{name}: first answer", 1.0, "first_ms", "ms", True, extras)
-        self.bench.alternate(first, body, 1 << 20, warm_ups=0)
-        self.bench.rows.append(self.row(f"{name}: memory", 0.1, "rss_mib", "MiB", True, (), first.runs))
+            name = f"restart with {groups * PARTITIONS_PER_GROUP:,} committed offsets after {after}"
+            extras = (("all_ms", "all groups {:,.0f} ms"), *COST)
+            first = self.row(f"{name}: first answer", 1.0, "first_ms", "ms", True, extras)
+            self.bench.alternate(first, body, 1 << 20, warm_ups=0)
+            self.bench.rows.append(self.row(f"{name}: memory", 0.1, "rss_mib", "MiB", True, (), first.runs))
 
 
 def counted(count, noun):
