@@ -9,4 +9,5 @@
 
 pub mod group;
 pub mod machine;
+mod planting;
 pub mod records;

@@ -9,17 +9,16 @@
 //! slow line takes, while somebody waits, cost their connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
+use super::units::{Waiters, bytes_of, units_in, units_of};
 use crate::metrics::Metrics;
 
-/// What is counted: a piece takes at least one.
-const UNIT_BYTES: usize = 1024;
 /// Unsent bytes of a connection above which it has nothing more placed.
 const UNSENT_BYTES_MAX: u64 = 8 << 20;
 /// What a peer is given time for, beside `slow_after`.
@@ -33,7 +32,7 @@ pub struct AnswerMemory {
     units: Arc<Semaphore>,
     units_max: usize,
     connection_units_max: usize,
-    waiting: AtomicUsize,
+    waiting: Waiters,
     slow_after: Duration,
     metrics: Arc<Metrics>,
 }
@@ -79,14 +78,13 @@ impl AnswerMemory {
         slow_after: Duration,
         metrics: Arc<Metrics>,
     ) -> Arc<AnswerMemory> {
-        let units = |bytes: usize| (bytes / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let (units_max, connection_units_max) = (units(bytes_max), units(connection_bytes_max));
+        let (units_max, connection_units_max) = (units_in(bytes_max), units_in(connection_bytes_max));
         let units = Arc::new(Semaphore::new(units_max));
         Arc::new(AnswerMemory {
             units,
             units_max,
             connection_units_max,
-            waiting: AtomicUsize::new(0),
+            waiting: Waiters::default(),
             slow_after,
             metrics,
         })
@@ -105,13 +103,8 @@ impl AnswerMemory {
 
     /// Whether an answer waits for room.
     pub fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.waiting.are_there()
     }
-}
-
-/// Units of `bytes`, of at most `units_max`.
-fn units_of(bytes: usize, units_max: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT_BYTES).clamp(1, units_max)).unwrap_or(u32::MAX)
 }
 
 impl AnswerAccount {
@@ -129,7 +122,7 @@ impl AnswerAccount {
         let own = self.units.clone().acquire_many_owned(own).await.ok()?;
         // Who waits for its own connection's answers keeps no other connection waiting.
         let shared = {
-            let _waiting = Waiting::of(&memory.waiting);
+            let _waiting = memory.waiting.enter();
             memory.units.clone().acquire_many_owned(shared).await.ok()?
         };
         let units = Units::of(own, shared, &memory.metrics);
@@ -212,10 +205,6 @@ impl Units {
     }
 }
 
-fn bytes_of(permit: &OwnedSemaphorePermit) -> i64 {
-    i64::try_from(permit.num_permits().saturating_mul(UNIT_BYTES)).unwrap_or(i64::MAX)
-}
-
 impl Drop for Units {
     fn drop(&mut self) {
         self.metrics.answer_memory.dec_by(bytes_of(&self.shared));
@@ -231,22 +220,6 @@ impl AsRef<[u8]> for Bound {
 impl Drop for Bound {
     fn drop(&mut self) {
         self.account.sent.fetch_add(self.bytes.len() as u64, Ordering::AcqRel);
-    }
-}
-
-/// Counts one that waits as long as it lives.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Waiting<'_> {
-    fn of(count: &AtomicUsize) -> Waiting<'_> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,21 +8,18 @@
 //! somebody waits, costs its connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::units::{Waiters, bytes_of, units_in, units_of};
 use crate::metrics::Metrics;
-
-/// What is counted: a frame takes at least one.
-const UNIT_BYTES: usize = 1024;
 
 /// Shared by the listeners of a broker.
 pub struct RequestMemory {
     units: Arc<Semaphore>,
     units_max: usize,
-    waiting: AtomicUsize,
+    waiting: Waiters,
     slow_after: Duration,
     metrics: Arc<Metrics>,
 }
@@ -35,9 +32,9 @@ pub struct Room {
 
 impl RequestMemory {
     pub fn new(bytes_max: usize, slow_after: Duration, metrics: Arc<Metrics>) -> Arc<RequestMemory> {
-        let units_max = (bytes_max / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let units_max = units_in(bytes_max);
         let units = Arc::new(Semaphore::new(units_max));
-        Arc::new(RequestMemory { units, units_max, waiting: AtomicUsize::new(0), slow_after, metrics })
+        Arc::new(RequestMemory { units, units_max, waiting: Waiters::default(), slow_after, metrics })
     }
 
     pub fn slow_after(&self) -> Duration {
@@ -46,25 +43,20 @@ impl RequestMemory {
 
     /// Whether a connection waits for room.
     pub fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.waiting.are_there()
     }
 
     /// Room for a frame of `bytes`, if there is some now.
     pub fn try_take(&self, bytes: usize) -> Option<Room> {
-        let permit = self.units.clone().try_acquire_many_owned(self.units_of(bytes)).ok()?;
+        let permit = self.units.clone().try_acquire_many_owned(units_of(bytes, self.units_max)).ok()?;
         Some(self.room(permit))
     }
 
     /// Waits for room for a frame of `bytes`.
     pub async fn take(self: Arc<RequestMemory>, bytes: usize) -> Option<Room> {
-        let _waiting = Waiting::of(&self.waiting);
-        let permit = self.units.clone().acquire_many_owned(self.units_of(bytes)).await.ok()?;
+        let _waiting = self.waiting.enter();
+        let permit = self.units.clone().acquire_many_owned(units_of(bytes, self.units_max)).await.ok()?;
         Some(self.room(permit))
-    }
-
-    /// A frame that is larger than everything has it alone.
-    fn units_of(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.div_ceil(UNIT_BYTES).clamp(1, self.units_max)).unwrap_or(u32::MAX)
     }
 
     fn room(&self, permit: OwnedSemaphorePermit) -> Room {
@@ -73,28 +65,8 @@ impl RequestMemory {
     }
 }
 
-fn bytes_of(permit: &OwnedSemaphorePermit) -> i64 {
-    i64::try_from(permit.num_permits().saturating_mul(UNIT_BYTES)).unwrap_or(i64::MAX)
-}
-
 impl Drop for Room {
     fn drop(&mut self) {
         self.metrics.request_memory.dec_by(bytes_of(&self.permit));
-    }
-}
-
-/// Counts one that waits as long as it lives.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Waiting<'_> {
-    fn of(count: &AtomicUsize) -> Waiting<'_> {
-        count.fetch_add(1, Ordering::Relaxed);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

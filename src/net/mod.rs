@@ -15,6 +15,7 @@ mod memory;
 mod request;
 mod send;
 mod server;
+mod units;
 
 pub use admission::{Admission, Admitted, NotAdmitted};
 pub use answers::{AnswerAccount, AnswerMemory, AnswerRoom};
