@@ -36,8 +36,8 @@ pub async fn handle(
         let mut partitions = Vec::new();
         for asked in topic.partitions {
             let outcome = match node.partition(&image, &topic.name, asked.partition_index) {
-                Some(partition) => delete(partition, asked.offset, deadline).await,
-                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                Ok(partition) => delete(partition, asked.offset, deadline).await,
+                Err(code) => Err(code),
             };
             partitions.push(DeleteRecordsPartitionResult {
                 partition_index: asked.partition_index,

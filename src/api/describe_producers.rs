@@ -42,8 +42,7 @@ fn producers(node: &Node, image: &Image, topic: &str, index: i32) -> Result<Vec<
     topic_name::validate(topic)
         .map_err(|illegal| Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, illegal.to_string()))?;
     image.topic(topic).ok_or_else(Refusal::unknown_topic)?;
-    let unknown = Refusal::bare(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-    let partition = node.partition(image, topic, index).ok_or(unknown)?;
+    let partition = node.partition(image, topic, index).map_err(Refusal::bare)?;
     Ok(partition.log().active_producers().iter().map(state).collect())
 }
 

@@ -9,10 +9,12 @@ use stratalog_protocol::messages::describe_topic_partitions::{
     DescribeTopicPartitionsResponseTopic,
 };
 
+use super::metadata::NO_LEADER;
 use super::node::Node;
 use super::operations;
 use crate::metadata::{Image, Partition, Topic, topic_name};
 use crate::net::RequestContext;
+use crate::partition::Slot;
 
 pub async fn handle(
     node: Arc<Node>,
@@ -22,16 +24,17 @@ pub async fn handle(
 ) -> DescribeTopicPartitionsResponse {
     let asked = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let partitions_max = asked.clamp(1, node.config.network.describe_partitions_max.max(1));
-    page(&node.image(), &request, partitions_max)
+    page(&node, &node.image(), &request, partitions_max)
 }
 
 fn page(
+    node: &Node,
     image: &Image,
     request: &DescribeTopicPartitionsRequest,
     partitions_max: usize,
 ) -> DescribeTopicPartitionsResponse {
     let from = request.cursor.as_ref().map_or("", |cursor| cursor.topic_name.as_str());
-    let mut page = Page { left: partitions_max, topics: Vec::new(), next_cursor: None };
+    let mut page = Page { node, left: partitions_max, topics: Vec::new(), next_cursor: None };
     if request.topics.is_empty() {
         for topic in image.topics_from(from) {
             if !page.add(&topic.name, Some(topic), start_in(&topic.name, request)) {
@@ -75,13 +78,14 @@ fn start_in(name: &str, request: &DescribeTopicPartitionsRequest) -> usize {
     cursor.and_then(|cursor| usize::try_from(cursor.partition_index).ok()).unwrap_or(0)
 }
 
-struct Page {
+struct Page<'n> {
+    node: &'n Node,
     left: usize,
     topics: Vec<DescribeTopicPartitionsResponseTopic>,
     next_cursor: Option<Cursor>,
 }
 
-impl Page {
+impl Page<'_> {
     /// Adds what fits of a topic; false when the page is full and the rest is for the next one.
     fn add(&mut self, name: &str, topic: Option<&Arc<Topic>>, start: usize) -> bool {
         if self.left == 0 {
@@ -92,12 +96,16 @@ impl Page {
             self.topics.push(unknown(name));
             return true;
         };
+        let slots = self.node.partitions.slots(topic.id);
         let end = start.saturating_add(self.left).min(topic.partitions.len());
         let partitions: Vec<_> = (0i32..)
             .zip(&topic.partitions)
             .take(end)
             .skip(start)
-            .map(|(index, partition)| describe(index, partition))
+            .map(|(index, partition)| {
+                let slot = usize::try_from(index).ok().and_then(|at| slots.get(at));
+                describe(index, partition, slot.is_some_and(Slot::is_offline))
+            })
             .collect();
         self.left = self.left.saturating_sub(partitions.len());
         self.topics.push(DescribeTopicPartitionsResponseTopic {
@@ -135,15 +143,16 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic {
     }
 }
 
-fn describe(partition_index: i32, partition: &Partition) -> DescribeTopicPartitionsResponsePartition {
+fn describe(partition_index: i32, partition: &Partition, offline: bool) -> DescribeTopicPartitionsResponsePartition {
     DescribeTopicPartitionsResponsePartition {
+        error_code: if offline { ErrorCode::LEADER_NOT_AVAILABLE } else { ErrorCode::NONE },
         partition_index,
-        leader_id: partition.leader,
+        leader_id: if offline { NO_LEADER } else { partition.leader },
+        offline_replicas: if offline { partition.replicas.clone() } else { Vec::new() },
         leader_epoch: partition.leader_epoch.0,
         replica_nodes: partition.replicas.clone(),
         isr_nodes: partition.isr.clone(),
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
-        ..DescribeTopicPartitionsResponsePartition::default()
     }
 }

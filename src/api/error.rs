@@ -4,7 +4,7 @@ use stratalog_protocol::ErrorCode;
 use stratalog_protocol::records::BatchError;
 
 use crate::partition::tier::TierError;
-use crate::partition::{AppendError, Ended, ReadError};
+use crate::partition::{AppendError, Ended, ReadError, Unserved};
 use crate::{coordinator, log, metadata};
 
 pub fn of_append(error: &AppendError) -> ErrorCode {
@@ -44,6 +44,7 @@ pub fn of_read(error: &ReadError) -> ErrorCode {
         // Not OFFSET_OUT_OF_RANGE, on which consumers reset: the records exist, or may.
         ReadError::NoTier | ReadError::CutOff => ErrorCode::KAFKA_STORAGE_ERROR,
         ReadError::BehindTier => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ReadError::EndNotKnown => ErrorCode::OFFSET_NOT_AVAILABLE,
         ReadError::Tier(error) => of_tier(error),
         ReadError::Log(error) => match error {
             log::ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
@@ -83,6 +84,13 @@ pub fn of_ended(ended: Ended, known: bool, by_id: bool) -> ErrorCode {
         Ended::Gone if known => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         Ended::Gone if by_id => ErrorCode::UNKNOWN_TOPIC_ID,
         Ended::Gone => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+    }
+}
+
+pub fn of_unserved(unserved: Unserved) -> ErrorCode {
+    match unserved {
+        Unserved::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        Unserved::Offline => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }
 

@@ -27,6 +27,9 @@ pub async fn handle(
     let served = request.key_type != GROUP || offsets_topic(&node).await;
     let find = |key: &str| {
         let refused = match request.key_type {
+            GROUP if served && !node.groups.has_leader(key) => {
+                Some((ErrorCode::COORDINATOR_NOT_AVAILABLE, "the partition that this group is kept in is offline"))
+            }
             GROUP if served => None,
             GROUP => Some((ErrorCode::COORDINATOR_NOT_AVAILABLE, "the offsets topic could not be made")),
             // Transaction and share coordinators are not served yet.

@@ -19,6 +19,8 @@ use crate::partition::{Isolation, ListedOffset, OffsetSpec};
 
 /// Partitions of one request that are looked up side by side.
 const LOOKUPS_MAX: usize = 64;
+/// The first version whose clients know OFFSET_NOT_AVAILABLE (KIP-207).
+const END_NOT_KNOWN_SINCE: i16 = 5;
 
 pub async fn handle(
     node: Arc<Node>,
@@ -40,8 +42,8 @@ pub async fn handle(
         async move {
             match partition {
                 _ if is_repeated => refusal(row.partition_index, ErrorCode::INVALID_REQUEST),
-                Some(partition) => list(&partition, &row, &asked).await,
-                None => refusal(row.partition_index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                Ok(partition) => list(&partition, &row, &asked).await,
+                Err(code) => refusal(row.partition_index, code),
             }
         }
     });
@@ -108,7 +110,12 @@ async fn list(
         }
         Err(error) => {
             tracing::warn!(partition = %partition.topic_partition(), timestamp = row.timestamp, "offset not found: {error}");
-            refuse(error::of_read(&error))
+            match error::of_read(&error) {
+                ErrorCode::OFFSET_NOT_AVAILABLE if version < END_NOT_KNOWN_SINCE => {
+                    refuse(ErrorCode::LEADER_NOT_AVAILABLE)
+                }
+                code => refuse(code),
+            }
         }
     }
 }

@@ -17,11 +17,14 @@ use super::operations;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::metadata::{Image, Topic, topic_name};
 use crate::net::RequestContext;
+use crate::partition::Slot;
 
 /// The first version that may ask by topic id; the field is older (KIP-516).
 const TOPIC_ID_SINCE: i16 = 12;
 /// Before this version every request may create topics.
 const AUTO_CREATION_FLAG_SINCE: i16 = 4;
+/// A partition without a leader.
+pub(super) const NO_LEADER: i32 = -1;
 
 pub async fn handle(
     node: Arc<Node>,
@@ -40,7 +43,7 @@ pub async fn handle(
     let brokers = brokers.collect();
     let asked = request.topics.as_deref().filter(|topics| version > 0 || !topics.is_empty());
     let mut topics: Vec<MetadataResponseTopic> = match asked {
-        None => image.topics().map(describe).collect(),
+        None => image.topics().map(|topic| describe(&node, topic)).collect(),
         Some(asked) => {
             let may_create = version < AUTO_CREATION_FLAG_SINCE || request.allow_auto_topic_creation;
             let mut described = Vec::new();
@@ -85,13 +88,13 @@ async fn find(
     }
     if !id.is_zero() {
         return match image.topic_by_id(id) {
-            Some(topic) => describe(topic),
+            Some(topic) => describe(node, topic),
             None => refusal(ErrorCode::UNKNOWN_TOPIC_ID, None),
         };
     }
     let Some(name) = asked.name.as_deref() else { return refusal(ErrorCode::INVALID_REQUEST, None) };
     if let Some(topic) = image.topic(name) {
-        return describe(topic);
+        return describe(node, topic);
     }
     if topic_name::validate(name).is_err() {
         return refusal(ErrorCode::INVALID_TOPIC_EXCEPTION, Some(name));
@@ -111,24 +114,37 @@ async fn find(
         }
     };
     match create_topics::create(node, creation).await {
-        Ok(topic) => describe(&topic),
+        Ok(topic) => describe(node, &topic),
         // Somebody else was faster: the topic is there now.
         Err(refused) if refused.code == ErrorCode::TOPIC_ALREADY_EXISTS => match node.image().topic(name) {
-            Some(topic) => describe(topic),
+            Some(topic) => describe(node, topic),
             None => refusal(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(name)),
         },
         Err(refused) => refusal(refused.code, Some(name)),
     }
 }
 
-fn describe(topic: &Arc<Topic>) -> MetadataResponseTopic {
-    let partitions = topic.partitions.iter().zip(0..).map(|(partition, index)| MetadataResponsePartition {
-        partition_index: index,
-        leader_id: partition.leader,
-        leader_epoch: partition.leader_epoch.0,
-        replica_nodes: partition.replicas.clone(),
-        isr_nodes: partition.isr.clone(),
-        ..MetadataResponsePartition::default()
+/// A partition that is offline here has no leader, as in Kafka when the directory of its only replica failed.
+fn describe(node: &Node, topic: &Arc<Topic>) -> MetadataResponseTopic {
+    let slots = node.partitions.slots(topic.id);
+    let partitions = topic.partitions.iter().enumerate().map(|(at, partition)| {
+        let described = MetadataResponsePartition {
+            partition_index: i32::try_from(at).unwrap_or(i32::MAX),
+            leader_id: partition.leader,
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: partition.replicas.clone(),
+            isr_nodes: partition.isr.clone(),
+            ..MetadataResponsePartition::default()
+        };
+        if slots.get(at).is_some_and(Slot::is_offline) {
+            return MetadataResponsePartition {
+                error_code: ErrorCode::LEADER_NOT_AVAILABLE,
+                leader_id: NO_LEADER,
+                offline_replicas: partition.replicas.clone(),
+                ..described
+            };
+        }
+        described
     });
     MetadataResponseTopic {
         name: Some(topic.name.to_string()),

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use stratalog_protocol::ApiKey;
+use stratalog_protocol::{ApiKey, ErrorCode};
 use stratalog_types::TopicId;
 use tokio::sync::watch;
 
 use super::TABLE;
+use super::error;
 use super::fetch::Sessions;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Settings};
@@ -131,9 +132,10 @@ impl Node {
         Ok(id)
     }
 
-    /// The partition of a topic named by a request, if this broker leads it.
-    pub fn partition(&self, image: &Image, topic: &str, partition: i32) -> Option<Arc<Partition>> {
-        self.partitions.get(image.topic(topic)?.id, partition)
+    /// The partition of a topic named by a request, or the code for its absence.
+    pub fn partition(&self, image: &Image, topic: &str, partition: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let topic = image.topic(topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        self.partitions.find(topic.id, partition).map_err(error::of_unserved)
     }
 
     /// Makes the directories of a topic just written to the metadata. Blocks.

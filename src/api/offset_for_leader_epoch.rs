@@ -23,10 +23,7 @@ pub async fn handle(
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let partition = node.partition(&image, &topic.topic, asked.partition);
-            partition.map_or_else(
-                || refusal(asked.partition, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-                |partition| answer(&partition, asked),
-            )
+            partition.map_or_else(|code| refusal(asked.partition, code), |partition| answer(&partition, asked))
         });
         OffsetForLeaderTopicResult { partitions: partitions.collect(), topic: topic.topic }
     });

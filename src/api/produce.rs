@@ -135,7 +135,7 @@ impl Placing<'_> {
         if !(ACKS_ALL..=1).contains(&self.acks) {
             return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
         }
-        let partition = self.node.partitions.get(topic?, data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let partition = self.node.partitions.find(topic?, data.index).map_err(error::of_unserved)?;
         if self.acks == ACKS_ALL && partition.config().min_insync_replicas > 1 {
             return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
         }

@@ -1,7 +1,8 @@
 //! Whether the broker is ready: what `/health/ready` says, and why.
 //!
 //! Ready means: what is produced is kept as promised. A bucket that is somebody else's, or that refuses us before it ever
-//! took us, is a mistake in the set-up that a roll-out must stop at: not ready. So is a data directory that failed. A
+//! took us, is a mistake in the set-up that a roll-out must stop at: not ready. So is it when every data directory failed;
+//! one of several, or a partition that is damaged, leaves the others: degraded. A
 //! bucket that is slow or away, or refuses later, is degraded and ready: produce goes on, on local disk.
 
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub async fn watch(node: Arc<Node>, told: watch::Sender<Readiness>, mut stopped:
                 accepted |= bucket == Bucket::Well;
                 ask_at = Instant::now() + if bucket == Bucket::Well { ASK_INTERVAL } else { LOOK_INTERVAL };
             }
-            tell(&told, judge(&bucket, node.partitions.log_dir().offline()));
+            tell(&told, judge(&bucket, &Disks::of(&node)));
             sleep(LOOK_INTERVAL).await;
         };
         tokio::select! {
@@ -74,11 +75,37 @@ fn of_claim(error: &ClaimError, accepted: bool) -> Bucket {
     }
 }
 
-fn judge(bucket: &Bucket, directory_offline: Option<&str>) -> Readiness {
-    if let Some(reason) = directory_offline {
+/// What the data directories say.
+#[derive(Debug, Default)]
+struct Disks {
+    /// Nothing is kept any more.
+    all_offline: Option<String>,
+    /// Those that failed while others serve.
+    offline: Option<String>,
+    offline_partitions: usize,
+}
+
+impl Disks {
+    fn of(node: &Node) -> Disks {
+        let dirs = node.partitions.log_dirs();
+        let named = dirs.states().find_map(|state| Some(format!("{}: {}", state.path.display(), state.offline?)));
+        Disks {
+            all_offline: dirs.all_offline().map(str::to_owned),
+            offline: named,
+            offline_partitions: node.partitions.offline_count(),
+        }
+    }
+}
+
+fn judge(bucket: &Bucket, disks: &Disks) -> Readiness {
+    if let Some(reason) = &disks.all_offline {
         return Readiness::NotReady { why: format!("the data directory is offline: {reason}") };
     }
     match bucket {
+        Bucket::Ill(_) | Bucket::Well if disks.offline_partitions > 0 || disks.offline.is_some() => {
+            let directory = disks.offline.as_ref().map_or(String::new(), |named| format!(", data directory {named}"));
+            Readiness::Degraded { why: format!("{} partitions are offline{directory}", disks.offline_partitions) }
+        }
         Bucket::NotOurs(what) => Readiness::NotReady { why: format!("nothing is tiered: {what}") },
         Bucket::Ill(what) => Readiness::Degraded { why: format!("the bucket is away, tiering waits: {what}") },
         Bucket::Well => Readiness::Ready,
@@ -127,8 +154,16 @@ mod tests {
             Readiness::NotReady { why } | Readiness::Degraded { why } => why,
             other => panic!("{other:?}"),
         };
-        assert!(why(judge(&Bucket::Ill("x".to_owned()), Some("EIO"))).contains("EIO"));
-        assert_eq!(judge(&Bucket::Well, None), Readiness::Ready);
+        assert!(
+            why(judge(
+                &Bucket::Ill("x".to_owned()),
+                &Disks { all_offline: Some("EIO".to_owned()), ..Disks::default() }
+            ))
+            .contains("EIO")
+        );
+        assert_eq!(judge(&Bucket::Well, &Disks::default()), Readiness::Ready);
+        let one = Disks { offline: Some("/b: EIO".to_owned()), offline_partitions: 3, ..Disks::default() };
+        assert!(matches!(judge(&Bucket::Well, &one), Readiness::Degraded { why } if why.contains("3 partitions")));
         let (told, now) = watch::channel(Readiness::Stopping);
         tell(&told, Readiness::Ready);
         assert_eq!(*now.borrow(), Readiness::Stopping);

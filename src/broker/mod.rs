@@ -8,7 +8,9 @@ mod health;
 mod store;
 mod tier_control;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::admin::{self, AdminHandle, Readiness};
 use crate::api::{self, Node};
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Listener};
-use crate::log::{self, LogDir, LogDirOptions};
+use crate::log::{self, LogDirOptions, LogDirs};
 use crate::metadata::{self, Metadata};
 use crate::metrics::{DirectoryLabel, Metrics};
 use crate::net;
@@ -40,10 +42,15 @@ const METADATA_FILE: &str = "stratalog-metadata.redb";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("log.dirs names {0} directories: this version serves one; give the first alone")]
-    SeveralDirectories(usize),
     #[error(transparent)]
     Log(#[from] log::Error),
+    #[error(
+        "the metadata file is in {found}, and is wanted in {wanted}: set metadata.log.dir={found}, or name that directory \
+         first in log.dirs"
+    )]
+    MetadataElsewhere { found: String, wanted: String },
+    #[error("directory {path} of the metadata file cannot be made: {source}")]
+    MetadataDirectory { path: String, source: std::io::Error },
     #[error(transparent)]
     Metadata(#[from] metadata::Error),
     #[error(transparent)]
@@ -91,9 +98,6 @@ pub async fn start(config: BrokerConfig) -> Result<Running, StartError> {
 
 /// `start` with a clock and a disk of the caller's: a test's disk is full, fails, or loses power.
 pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Result<Running, StartError> {
-    if config.data_dirs.len() > 1 {
-        return Err(StartError::SeveralDirectories(config.data_dirs.len()));
-    }
     let (stop, stopped) = watch::channel(false);
     let meter = Meter::default();
     let opening = Opening { config, clock, disk, meter: meter.clone() };
@@ -194,12 +198,14 @@ impl Opening {
             clock: clock.clone(),
             disk,
             reserve_bytes: config.log.reserve_bytes,
+            recovery_threads: config.log.recovery_threads,
             metrics: metrics.clone(),
             ..LogDirOptions::default()
         };
-        let log_dir = LogDir::open(config.data_dir(), options)?;
+        let log_dirs = LogDirs::open(&config.data_dirs, &options)?;
+        find_metadata(&config)?;
         let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
-        let metadata = Arc::new(Metadata::open(&config.data_dir().join(METADATA_FILE), broker)?);
+        let metadata = Arc::new(Metadata::open(&config.metadata_dir.join(METADATA_FILE), broker)?);
         let image = metadata.image();
         let own = image.node_configs.get(&config.node_id).cloned().unwrap_or_default();
         if let Err(error) = config.settings.set_dynamic(&own, &image.broker_configs) {
@@ -208,16 +214,30 @@ impl Opening {
         let tier = match &config.tier {
             Some(tier) => {
                 let store = store::open(tier, meter).map_err(tier::OpenError::from)?;
-                let cluster_id = log_dir.cluster_id().to_owned();
+                let cluster_id = log_dirs.cluster_id().to_owned();
                 Some(Arc::new(Tier::open(tier.clone(), cluster_id, config.node_id, store, metadata.clone())?))
             }
             None => None,
         };
-        let cluster_id = log_dir.cluster_id().to_owned();
-        let partitions = Arc::new(Partitions::new(log_dir, clock.clone(), metrics.clone(), tier));
+        let cluster_id = log_dirs.cluster_id().to_owned();
+        let partitions = Arc::new(Partitions::new(log_dirs, clock.clone(), metrics.clone(), tier));
         partitions.open_all(&metadata, &config.settings, config.log.recovery_threads)?;
         Ok(Node::new(config, cluster_id, metadata, partitions, metrics, clock, draining))
     }
+}
+
+/// An empty metadata file beside partitions whose metadata lies in another directory would make strays of them all.
+fn find_metadata(config: &BrokerConfig) -> Result<(), StartError> {
+    let wanted = &config.metadata_dir;
+    if wanted.join(METADATA_FILE).exists() {
+        return Ok(());
+    }
+    if let Some(found) = config.data_dirs.iter().find(|dir| dir.join(METADATA_FILE).exists()) {
+        let (found, wanted) = (found.display().to_string(), wanted.display().to_string());
+        return Err(StartError::MetadataElsewhere { found, wanted });
+    }
+    let failed = |source| StartError::MetadataDirectory { path: wanted.display().to_string(), source };
+    std::fs::create_dir_all(wanted).map_err(failed)
 }
 
 async fn bind(
@@ -264,7 +284,7 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
             _ = checkpoint.tick() => {
                 let node = node.clone();
                 let _ = tokio::task::spawn_blocking(move || {
-                    if let Err(error) = node.partitions.log_dir().checkpoint_recovery_points() {
+                    if let Err(error) = node.partitions.log_dirs().checkpoint_recovery_points() {
                         tracing::error!("recovery points not written: {error}");
                     }
                 }).await;
@@ -275,15 +295,24 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
 
 /// What only a look tells: the room on the disk, and the state of the directory.
 fn measure(node: &Node) {
-    let (metrics, dir) = (&node.metrics, node.partitions.log_dir());
-    let label = DirectoryLabel { directory: dir.path().display().to_string() };
+    let (metrics, dirs) = (&node.metrics, node.partitions.log_dirs());
     let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let used: u64 = node.partitions.all().iter().map(|partition| partition.log().size_bytes()).sum();
-    metrics.log_directory_bytes.get_or_create(&label).set(gauge(used));
-    if let Ok(space) = space(dir.path()) {
-        metrics.log_directory_free_bytes.get_or_create(&label).set(gauge(space.usable_bytes));
+    let mut used: HashMap<PathBuf, u64> = HashMap::new();
+    for partition in node.partitions.all() {
+        if let Some(directory) = partition.log().path().parent() {
+            *used.entry(directory.to_owned()).or_default() += partition.log().size_bytes();
+        }
     }
-    metrics.log_directories_offline.set(i64::from(dir.offline().is_some()));
+    for state in dirs.states() {
+        let label = DirectoryLabel { directory: state.path.display().to_string() };
+        metrics.log_directory_bytes.get_or_create(&label).set(gauge(used.remove(state.path).unwrap_or_default()));
+        if let Ok(space) = space(state.path) {
+            metrics.log_directory_free_bytes.get_or_create(&label).set(gauge(space.usable_bytes));
+        }
+    }
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    metrics.log_directories_offline.set(count(dirs.offline_count()));
+    metrics.partitions_offline.set(count(node.partitions.offline_count()));
 }
 
 impl Running {
@@ -309,8 +338,8 @@ impl Running {
         self.controlling.abort();
         // It holds the node, and with it the directory's lock.
         let _ = self.controlling.await;
-        let log_dir = self.node.partitions.log_dir().clone();
-        tokio::task::spawn_blocking(move || log_dir.close()).await.map_err(|_| StopError::CutOff)??;
+        let partitions = self.node.partitions.clone();
+        tokio::task::spawn_blocking(move || partitions.log_dirs().close()).await.map_err(|_| StopError::CutOff)??;
         Ok(())
     }
 }

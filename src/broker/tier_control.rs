@@ -160,7 +160,7 @@ async fn list(node: &Node, topic: Option<&str>) -> Result<TierListing, AdminErro
     };
     let mut listed = Vec::new();
     for topic in topics {
-        for partition in node.partitions.of_topic(topic.id).iter() {
+        for partition in node.partitions.of_topic(topic.id) {
             let Some(tiered) = partition.tiered() else { continue };
             let local_start = partition.log().local_log_start_offset();
             let entries = tiered.entries().await.map_err(|error| of_tier(&error))?;

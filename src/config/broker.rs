@@ -25,6 +25,8 @@ pub struct BrokerConfig {
     pub advertised_listeners: Vec<Listener>,
     /// Never empty.
     pub data_dirs: Vec<PathBuf>,
+    /// Where the metadata file is: `metadata.log.dir`, or the first data directory.
+    pub metadata_dir: PathBuf,
     pub tier: Option<TierConfig>,
     /// `host:port` of HTTP; `None` turns it off.
     pub admin_listener: Option<String>,
@@ -113,6 +115,7 @@ impl BrokerConfig {
             rack: settings.string("broker.rack"),
             listeners,
             advertised_listeners,
+            metadata_dir: settings.string("metadata.log.dir").map_or_else(|| first.to_owned(), PathBuf::from),
             data_dirs,
             tier,
             admin_listener,

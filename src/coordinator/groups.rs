@@ -77,8 +77,14 @@ pub fn offsets_topic_configs(settings: &Settings) -> BTreeMap<String, String> {
 #[derive(Default)]
 struct Shards {
     topic: Option<TopicId>,
-    /// By partition index.
-    list: Vec<Arc<Shard>>,
+    /// By partition index; `None`: the partition is offline, and its groups are nobody's.
+    list: Vec<Option<Arc<Shard>>>,
+}
+
+impl Shards {
+    fn served(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        self.list.iter().flatten()
+    }
 }
 
 fn new_machine() -> GroupMachine {
@@ -160,24 +166,27 @@ impl Groups {
     /// a client goes on to tell it that the coordinator is here.
     fn add_shards(self: &Arc<Self>, topic: &Topic) -> Vec<Arc<Shard>> {
         let mut shards = write_lock(&self.shards);
-        let partitions = self.partitions.of_topic(topic.id);
-        let known: &[Arc<Shard>] = if shards.topic == Some(topic.id) { &shards.list } else { &[] };
+        let slots = self.partitions.slots(topic.id);
+        let known: &[Option<Arc<Shard>>] = if shards.topic == Some(topic.id) { &shards.list } else { &[] };
         let mut added = Vec::new();
-        for partition in partitions.iter().skip(known.len()) {
+        for slot in slots.iter().skip(known.len()) {
+            let Some(partition) = slot.served() else {
+                added.push(None);
+                continue;
+            };
             let shard = Arc::new(Shard::new(partition.clone(), new_machine()));
             let end = partition.log().log_end_offset();
             if partition.log().local_log_start_offset() == end {
                 shard.lock().activate(new_machine(), end);
                 self.input(&shard, |machine, now_ms, view| machine.loaded(now_ms, view));
             }
-            added.push(shard);
+            added.push(Some(shard));
         }
         if !added.is_empty() {
             let list = known.iter().chain(&added).cloned().collect();
             *shards = Arc::new(Shards { topic: Some(topic.id), list });
         }
-        added.retain(|shard| shard.lock().check() == Err(Error::Loading));
-        added
+        added.into_iter().flatten().filter(|shard| shard.lock().check() == Err(Error::Loading)).collect()
     }
 
     /// Reads a shard's log. Requests are answered from then on.
@@ -206,7 +215,7 @@ impl Groups {
     /// Stops: everybody who waits is told to look for the coordinator elsewhere.
     pub fn close(&self) {
         let shards = std::mem::take(&mut *write_lock(&self.shards));
-        shards.list.iter().for_each(|shard| shard.close());
+        shards.served().for_each(|shard| shard.close());
     }
 
     /// Whether the offsets topic is there and served.
@@ -221,7 +230,12 @@ impl Groups {
     fn shard_of(&self, group: &str) -> Result<Arc<Shard>, Error> {
         let shards = self.shards();
         let index = partition_of(group, shards.list.len());
-        index.and_then(|index| shards.list.get(index)).cloned().ok_or(Error::NotCoordinator)
+        index.and_then(|index| shards.list.get(index)?.clone()).ok_or(Error::NotCoordinator)
+    }
+
+    /// Whether the partition that a group is kept in can be led: a client need not look for its coordinator elsewhere.
+    pub fn has_leader(&self, group: &str) -> bool {
+        self.shard_of(group).is_ok_and(|shard| !shard.partition.log().is_offline())
     }
 
     /// Asks the shard of `group`, and waits for the answer and for its durability.
@@ -333,7 +347,7 @@ impl Groups {
         types: Vec<String>,
     ) -> Result<Vec<ListedGroup>, Error> {
         let mut listed = Vec::new();
-        for shard in &self.shards().list {
+        for shard in self.shards().served() {
             let request = Request::ListGroups { states: states.clone(), types: types.clone() };
             match self.ask_shard(shard, caller, request).await {
                 Ok(Reply::ListGroups(groups)) => listed.extend(groups),
@@ -351,7 +365,7 @@ impl Groups {
             self.close();
             return;
         }
-        for shard in &shards.list {
+        for shard in shards.served() {
             self.input(shard, |machine, _, _| machine.topics_deleted(topics));
         }
     }
@@ -382,7 +396,7 @@ impl Groups {
 
     /// Acts on all deadlines that have passed; answers when the next one is.
     fn tick(self: &Arc<Self>) -> i64 {
-        for shard in &self.shards().list {
+        for shard in self.shards().served() {
             if shard.deadline_ms() <= self.clock.now_ms() {
                 self.input(shard, |machine, now_ms, view| machine.tick(now_ms, view));
             }
@@ -392,7 +406,7 @@ impl Groups {
 
     fn measure(&self) {
         let (mut groups, mut offsets, mut waiting) = (0, 0, 0);
-        for shard in &self.shards().list {
+        for shard in self.shards().served() {
             let state = shard.lock();
             groups += state.machine.group_count();
             offsets += state.machine.offset_count();
@@ -405,7 +419,7 @@ impl Groups {
     }
 
     fn next_deadline_ms(&self) -> i64 {
-        self.shards().list.iter().map(|shard| shard.deadline_ms()).min().unwrap_or(i64::MAX)
+        self.shards().served().map(|shard| shard.deadline_ms()).min().unwrap_or(i64::MAX)
     }
 }
 

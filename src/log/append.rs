@@ -129,6 +129,7 @@ impl Log {
     ) -> Result<(), AppendError> {
         let batch_bytes = batch.len() as u64;
         self.roll_if_due(appender, batch_bytes, placed)?;
+        self.save_epochs().map_err(|e| self.write_failed(e))?;
         if placed.partition_leader_epoch > self.leader_epoch().0 {
             let (epoch, start) = (LeaderEpoch(placed.partition_leader_epoch), Offset(placed.base_offset));
             self.assign_epoch(epoch, start).map_err(|e| self.write_failed(e))?;

@@ -53,20 +53,37 @@ fn counted_lines<'t>(path: &Path, text: &'t str) -> Result<Vec<&'t str>, Error> 
     Ok(rest)
 }
 
+/// What can be read of a checkpoint, and what is wrong with the rest.
+pub fn salvage_offsets(path: &Path) -> Result<(OffsetsByPartition, Option<String>), Error> {
+    match read_offsets(path) {
+        Ok(offsets) => Ok((offsets, None)),
+        Err(Error::InvalidFile { what, .. }) => {
+            let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+            let text = String::from_utf8_lossy(&bytes);
+            // A piece of a line may still read as a line: the last one counts only with its end.
+            let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
+            Ok((whole.lines().skip(2).filter_map(entry_of).collect(), Some(what)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn entry_of(line: &str) -> Option<(TopicPartition, Offset)> {
+    let mut words = line.split_whitespace();
+    let topic = words.next()?;
+    let partition: i32 = words.next()?.parse().ok()?;
+    let offset: i64 = words.next()?.parse().ok().filter(|offset| *offset >= 0)?;
+    words.next().is_none().then(|| (TopicPartition::new(topic, partition), Offset(offset)))
+}
+
 pub fn read_offsets(path: &Path) -> Result<OffsetsByPartition, Error> {
     let Some(text) = read_optional(path)? else {
         return Ok(OffsetsByPartition::new());
     };
     let mut offsets = OffsetsByPartition::new();
     for line in counted_lines(path, &text)? {
-        let mut words = line.split_whitespace();
-        let entry = (|| {
-            let topic = words.next()?;
-            let partition: i32 = words.next()?.parse().ok()?;
-            let offset: i64 = words.next()?.parse().ok().filter(|offset| *offset >= 0)?;
-            Some((TopicPartition::new(topic, partition), Offset(offset)))
-        })();
-        let (partition, offset) = entry.ok_or_else(|| Error::invalid(path, format!("unreadable line {line:?}")))?;
+        let (partition, offset) =
+            entry_of(line).ok_or_else(|| Error::invalid(path, format!("unreadable line {line:?}")))?;
         offsets.insert(partition, offset);
     }
     Ok(offsets)

@@ -12,6 +12,10 @@ pub enum Error {
     Locked { path: PathBuf, holder: String },
     #[error("data directory {path} belongs to {key} {found}, not to {wanted}: choose another directory or mend {key}")]
     WrongOwner { path: PathBuf, key: &'static str, found: String, wanted: String },
+    #[error(
+        "data directories {first} and {second} have the same directory.id {directory_id}: one is a copy of the other; take it out of log.dirs"
+    )]
+    TwinDirectories { first: PathBuf, second: PathBuf, directory_id: String },
     /// The directory takes no more writes until the broker is restarted.
     #[error("data directory {path} is offline: {reason}; mend the disk and restart")]
     Offline { path: PathBuf, reason: String },
@@ -22,9 +26,8 @@ pub enum Error {
     /// A small file does not read as what it should be.
     #[error("{path} is damaged: {what}")]
     InvalidFile { path: PathBuf, what: String },
-    /// Bytes that were synced are not what was written.
-    #[error("{path} is corrupt at byte {position}, below the recovery point {recovery_point}: {what}")]
-    Corrupt { path: PathBuf, position: u64, recovery_point: Offset, what: String },
+    #[error("{0}")]
+    Corrupt(Damage),
     #[error("the log in {path} exists already")]
     AlreadyExists { path: PathBuf },
     #[error("the log in {path} has topic id {found}, not {wanted}")]
@@ -35,6 +38,33 @@ pub enum Error {
     StartPastEnd { offset: Offset, log_end_offset: Offset },
     #[error("the log is closed")]
     Closed,
+}
+
+/// Bytes that were synced and are not what was written. They were not touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment's `.log`.
+    pub path: PathBuf,
+    pub base_offset: Offset,
+    pub position: u64,
+    /// Offsets from here on cannot be read, up to `next_offset`.
+    pub first_offset: Offset,
+    pub next_offset: Offset,
+    pub what: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Damage { path, position, first_offset, next_offset, what, .. } = self;
+        let directory = path.parent().unwrap_or(path).display();
+        write!(
+            f,
+            "{} is damaged at byte {position}: {what}; offsets {first_offset} to {next_offset} (not included) cannot be read. \
+             Nothing was changed: `stratalog log verify {directory}` shows what is whole, `stratalog log repair {directory}` \
+             gives up what is not",
+            path.display()
+        )
+    }
 }
 
 impl Error {

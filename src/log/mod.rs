@@ -30,12 +30,13 @@ mod upload;
 
 pub use append::Appended;
 pub use config::LogConfig;
-pub use dir::{LogDir, LogDirOptions, PartitionDir, read_meta_properties};
+pub use dir::{LogDir, LogDirOptions, LogDirState, LogDirs, PartitionDir, read_meta_properties};
 pub use epochs::EpochStart;
-pub use error::{AppendError, Error, ReadError};
+pub use error::{AppendError, Damage, Error, ReadError};
 pub use partition_log::{Log, SegmentInfo};
 pub use producers::{BatchNote, Origin, ProducerState};
 pub use read::LogSlice;
+pub use recovery::segment_bytes;
 pub use sync::OfflineHook;
 pub use times::{LOOKUP_OUTPUT_BYTES_MAX, TimestampedOffset};
 pub use transactions::AbortedTransaction;

@@ -13,6 +13,8 @@ pub const SNAPSHOT_SUFFIX: &str = "snapshot";
 pub const CUT_SUFFIX: &str = "cut";
 /// Follows the name of a file that waits for its removal.
 pub const DELETED_SUFFIX: &str = "deleted";
+/// Ours: a segment that was found damaged, and whose records are elsewhere.
+pub const DAMAGED_SUFFIX: &str = "damaged";
 pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const META_PROPERTIES: &str = "meta.properties";

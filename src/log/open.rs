@@ -79,15 +79,15 @@ impl Log {
         config: LogConfig,
         path: PathBuf,
     ) -> Result<Arc<Log>, Error> {
-        let recovered = recovery::recover(dir, &path, &topic_partition, &config, !dir.was_clean())?;
+        let recovered = recovery::recover(dir, &path, &topic_partition, &config, !dir.believes(&topic_partition))?;
         let (unclean, cut_bytes) = (recovered.unclean, recovered.cut_bytes);
         let log_start_offset = recovered.log_start_offset;
+        let (flushed, unsynced) = (recovered.flushed, recovered.unsynced.clone());
         let Opened { appender, segments, epochs, log_end_offset } = assemble(dir, &path, &config, recovered)?;
         let log = Arc::new(Log {
             dir: Arc::clone(dir),
-            sync: LogSync::new(&path, appender.file.clone(), log_end_offset),
+            sync: LogSync::behind(&path, appender.file.clone(), log_end_offset, flushed, unsynced),
             path,
-            topic_partition,
             topic_id,
             config: RwLock::new(Arc::new(config)),
             segments: RwLock::new(segments),
@@ -96,11 +96,15 @@ impl Log {
             log_end: Watermark::new(log_end_offset),
             all_stable: AtomicBool::new(appender.producers.all_stable()),
             append: Mutex::new(appender),
+            epochs_unsaved: AtomicBool::new(false),
             deleted: Mutex::new(false),
             unclean,
             cut_bytes,
+            start_assumed: dir.may_lack_log_start(&topic_partition),
+            topic_partition,
         });
         dir.register(&log);
+        dir.sync_recovered(&log);
         Ok(log)
     }
 }

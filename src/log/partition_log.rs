@@ -43,6 +43,9 @@ pub struct Log {
     pub(super) sync: Arc<LogSync>,
     /// No transaction is open or ended lately: what most fetches ask.
     pub(super) all_stable: AtomicBool,
+    /// The epochs in memory are newer than the file: written before the next append.
+    pub(super) epochs_unsaved: AtomicBool,
+    pub(super) start_assumed: bool,
     pub(super) unclean: bool,
     pub(super) cut_bytes: u64,
 }
@@ -131,13 +134,24 @@ impl Log {
         read_lock(&self.epochs).epoch_of(offset)
     }
 
-    /// A new leadership begins at the log end. Durable when this returns.
+    /// A new leadership begins at the log end. Durable before its first append: until then nobody can miss it.
     pub fn start_leader_epoch(&self, epoch: LeaderEpoch) -> Result<Offset, Error> {
         let appender = lock(&self.append);
         appender.check_not_closed()?;
         let start = self.log_end_offset();
-        self.assign_epoch(epoch, start)?;
+        if write_lock(&self.epochs).assign(epoch, start) {
+            self.epochs_unsaved.store(true, Ordering::SeqCst);
+        }
         Ok(start)
+    }
+
+    /// The caller holds the append lock, and is about to append.
+    pub(super) fn save_epochs(&self) -> Result<(), Error> {
+        if self.epochs_unsaved.load(Ordering::SeqCst) {
+            self.write_epochs(&read_lock(&self.epochs))?;
+            self.epochs_unsaved.store(false, Ordering::SeqCst);
+        }
+        Ok(())
     }
 
     /// The caller holds the append lock. The file is written before memory says so.
@@ -159,6 +173,19 @@ impl Log {
     /// appends, because offsets above what was flushed may have been given out before.
     pub fn was_unclean(&self) -> bool {
         self.unclean
+    }
+
+    /// The start that was assumed is lowered to what somebody else knows of it.
+    pub fn lower_assumed_start(&self, offset: Offset) {
+        if self.start_assumed {
+            self.log_start.fetch_min(offset.0, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether the checkpoint that has the log start did not read, so that the first segment's was taken: more may be shown
+    /// than before, never less.
+    pub fn log_start_was_assumed(&self) -> bool {
+        self.start_assumed
     }
 
     /// Bytes that recovery cut off the end, and kept in side files.

@@ -1,42 +1,54 @@
 //! What is on disk becomes a log again.
 //!
 //! After a clean stop the files are believed; only the last few batches behind the last index entry are walked. After
-//! any other stop each segment that reaches past the recovery point is read in full, every CRC checked, its indexes
-//! written anew. The first bytes that are no batch end the log there, if they lie above the recovery point: they were
-//! never acknowledged. Below it they are corruption, and an error: nothing is cut silently.
+//! any other stop what lies above the recovery point is read, every CRC checked, and its index entries written anew; the
+//! segments of a log in parallel, `num.recovery.threads.per.data.dir` walks at a time in a data directory. The first bytes
+//! above it that are no batch end the log there: they were never acknowledged (`aside`). Below it they are damage, and an
+//! error that names file, position and offsets: nothing is cut silently.
 //!
-//! Order of effects of a cut: the bytes go to a `.cut` file, which is synced, then the segment is truncated and synced;
-//! later segments are renamed away, newest first. A crash in between repeats the cut. Recovered bytes are synced before
-//! the log says that they are flushed: until then they may be in the page cache only.
+//! Where the recovery points did not read, nothing says what was acknowledged: every segment is read, and what does not
+//! read is a torn tail only where nothing whole follows it.
+//!
+//! Recovered bytes may be in the page cache only. They are synced, in the background, before the log says that they are
+//! flushed, and what depends on it waits for that.
+
+mod aside;
+mod heal;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
-use stratalog_types::{LeaderEpoch, Offset, TopicPartition};
+use stratalog_types::{Offset, TopicPartition};
 
+use self::walk::{Trust, Walk, first_timestamp, walk};
 use super::checkpoint;
 use super::config::LogConfig;
-use super::dir::LogDir;
+use super::dir::{LogDir, RecoveryPoint};
 use super::epochs::{EpochStart, LeaderEpochs};
-use super::error::Error;
+use super::error::{Damage, Error};
 use super::names;
 use super::producers::Producers;
 use super::replay::replay;
 use super::scan::{HeaderScan, ScanError};
-use super::segment::{Indexes, Segment};
+use super::segment::Segment;
 use super::transactions;
-use crate::platform::disk::{Disk, DiskFile};
+use crate::platform::disk::DiskFile;
+use crate::platform::lock;
 
-const READ_BYTES: usize = 256 << 10;
+pub use self::heal::set_damaged_aside;
 
 /// A log as found, made consistent.
 pub struct Recovered {
     pub segments: BTreeMap<i64, Arc<Segment>>,
     pub log_start_offset: Offset,
     pub log_end_offset: Offset,
+    /// Everything before it is durable.
+    pub flushed: Offset,
+    /// What is to be synced before the rest is.
+    pub unsynced: Vec<DiskFile>,
     pub producers: Producers,
     pub epochs: Vec<EpochStart>,
     pub bytes_since_index_entry: u64,
@@ -59,6 +71,13 @@ pub fn list(path: &Path) -> Result<Vec<(i64, String)>, Error> {
     Ok(files)
 }
 
+/// Bytes of the `.log` files of a partition directory that is not open.
+pub fn segment_bytes(path: &Path) -> u64 {
+    let files = list(path).unwrap_or_default();
+    let logs = files.iter().filter(|(_, suffix)| suffix == names::LOG_SUFFIX);
+    logs.filter_map(|(base, suffix)| names::offset_file(path, *base, suffix).metadata().ok()).map(|m| m.len()).sum()
+}
+
 /// `unclean`: nothing above the recovery point is believed.
 pub fn recover(
     dir: &LogDir,
@@ -70,47 +89,56 @@ pub fn recover(
     let files = list(path)?;
     let bases: Vec<i64> =
         files.iter().filter(|(_, suffix)| suffix == names::LOG_SUFFIX).map(|(base, _)| *base).collect();
-    remove_orphans(dir, path, &files, &bases)?;
-    let checkpointed_start = dir.log_start(partition);
-    let log_start_offset = checkpointed_start.or(bases.first().map(|base| Offset(*base))).unwrap_or_default();
+    let recovery_point = dir.recovery_point(partition);
+    let log_start_offset = dir.log_start(partition).or(bases.first().map(|base| Offset(*base))).unwrap_or_default();
+    let (epochs, epochs_damaged) = read_epochs(path)?;
+    let unclean = unclean && !bases.is_empty();
     let mut recovery = Recovery {
         dir,
         path,
         config,
-        recovery_point: dir.recovery_point(partition).unwrap_or_default(),
-        epochs: LeaderEpochs::new(checkpoint::read_epochs(&path.join(names::LEADER_EPOCH_CHECKPOINT))?),
+        files: &files,
+        recovery_point,
+        saved_epochs: epochs.clone(),
+        epochs: LeaderEpochs::new(epochs),
         segments: BTreeMap::new(),
         end: log_start_offset.0,
         bytes_since_index_entry: 0,
         first_timestamp: None,
         cut_bytes: 0,
-        scanned: Vec::new(),
+        unsynced: Vec::new(),
         first_rebuilt: None,
     };
-    let unclean = unclean && !bases.is_empty();
+    recovery.check_for_missing(&bases)?;
+    recovery.remove_orphans(&bases)?;
     recovery.load_segments(&bases, unclean)?;
-    recovery.finish(log_start_offset, unclean, &files)
+    if epochs_damaged {
+        recovery.epochs_from_segments()?;
+    }
+    recovery.finish(log_start_offset, unclean)
 }
 
-/// Index and other files whose segment is gone: a removal that was cut short.
-fn remove_orphans(dir: &LogDir, path: &Path, files: &[(i64, String)], bases: &[i64]) -> Result<(), Error> {
-    for (offset, suffix) in files {
-        let of_segment =
-            [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX].contains(&suffix.as_str());
-        let orphan = of_segment && bases.binary_search(offset).is_err();
-        if orphan || suffix.ends_with(names::DELETED_SUFFIX) {
-            let file = names::offset_file(path, *offset, suffix);
-            dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
+/// The entries of the checkpoint, and whether it could not be read: then the batches say which epoch they are of.
+fn read_epochs(path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
+    let file = path.join(names::LEADER_EPOCH_CHECKPOINT);
+    match checkpoint::read_epochs(&file) {
+        Ok(entries) => Ok((entries, false)),
+        Err(Error::InvalidFile { what, .. }) => {
+            tracing::error!(path = %file.display(), what, "leader epochs are damaged: taken from the batches that are here");
+            Ok((Vec::new(), true))
         }
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 struct Recovery<'a> {
     dir: &'a LogDir,
     path: &'a Path,
     config: &'a LogConfig,
-    recovery_point: Offset,
+    files: &'a [(i64, String)],
+    recovery_point: RecoveryPoint,
+    /// As they are in the file.
+    saved_epochs: Vec<EpochStart>,
     epochs: LeaderEpochs,
     segments: BTreeMap<i64, Arc<Segment>>,
     /// One past the last record so far.
@@ -118,62 +146,117 @@ struct Recovery<'a> {
     bytes_since_index_entry: u64,
     first_timestamp: Option<i64>,
     cut_bytes: u64,
-    /// Files that were read in full, to be synced.
-    scanned: Vec<DiskFile>,
+    unsynced: Vec<DiskFile>,
     first_rebuilt: Option<i64>,
 }
 
 impl Recovery<'_> {
-    fn load_segments(&mut self, bases: &[i64], unclean: bool) -> Result<(), Error> {
-        for (at, base) in bases.iter().enumerate() {
-            let next = bases.get(at + 1).copied();
-            if at == 0 {
-                self.end = *base;
-            }
-            // A gap above the recovery point: the end of the segment before never reached the disk.
-            if unclean && *base > self.end && Offset(*base) > self.recovery_point {
-                return self.set_aside(bases.get(at..).unwrap_or_default());
-            }
-            if *base < self.end {
-                return Err(self.corrupt(*base, 0, "the segment before it reaches past its start".to_owned()));
-            }
-            match next {
-                Some(next) if !unclean || Offset(next) <= self.recovery_point => self.trust_closed(*base, next)?,
-                _ if unclean => self.rebuild(*base, next.is_some())?,
-                _ => self.trust_active(*base)?,
+    /// An index between two segments whose `.log` is gone: removals go from the front, oldest first and the `.log` before
+    /// its indexes, or from the end, newest first.
+    fn check_for_missing(&self, bases: &[i64]) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(()) };
+        let between = self.files.iter().filter(|(offset, suffix)| offset > first && offset < last && is_index(suffix));
+        for (offset, _) in between {
+            if bases.binary_search(offset).is_err() {
+                let next = bases.iter().find(|base| *base > offset).copied().unwrap_or(*last);
+                let what = "the file is missing; its index is there".to_owned();
+                return Err(self.damage(*offset, 0, Offset(*offset), Offset(next), what));
             }
         }
         Ok(())
+    }
+
+    /// Index and other files whose segment is gone: a removal that was cut short.
+    fn remove_orphans(&self, bases: &[i64]) -> Result<(), Error> {
+        for (offset, suffix) in self.files {
+            let orphan = is_index(suffix) && bases.binary_search(offset).is_err();
+            if orphan || suffix.ends_with(names::DELETED_SUFFIX) {
+                let file = names::offset_file(self.path, *offset, suffix);
+                self.dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load_segments(&mut self, bases: &[i64], unclean: bool) -> Result<(), Error> {
+        let walked = if unclean { self.first_walked(bases) } else { bases.len() };
+        let mut walks = self.walk_all(bases.get(walked..).unwrap_or_default())?.into_iter();
+        for (at, base) in bases.iter().copied().enumerate() {
+            let next = bases.get(at + 1).copied();
+            if at == 0 {
+                self.end = base;
+            }
+            // A gap above the recovery point: the end of the segment before never reached the disk.
+            if at >= walked && base > self.end && self.recovery_point.is_below(base) {
+                self.check_end(Offset::ZERO)?;
+                return self.set_aside(bases.get(at..).unwrap_or_default());
+            }
+            if base < self.end {
+                let what = "the segment before it reaches past its start".to_owned();
+                return Err(self.damage(base, 0, Offset(base), Offset(self.end), what));
+            }
+            match (next, if at >= walked { walks.next() } else { None }) {
+                (_, Some(found)) => self.rebuilt(base, found, next)?,
+                (Some(next), None) => self.trust_closed(base, next)?,
+                (None, None) => self.trust_active(base)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The first segment that reaches past the recovery point.
+    fn first_walked(&self, bases: &[i64]) -> usize {
+        match self.recovery_point {
+            RecoveryPoint::Unknown => 0,
+            RecoveryPoint::At(point) => bases.iter().skip(1).take_while(|next| Offset(**next) <= point).count(),
+        }
+    }
+
+    /// Walks segments side by side, as many as the data directory has walks to spare.
+    fn walk_all(&self, bases: &[i64]) -> Result<Vec<Walk>, Error> {
+        let queue = Mutex::new(bases.iter().enumerate());
+        let done: Mutex<Vec<(usize, Result<Walk, Error>)>> = Mutex::new(Vec::with_capacity(bases.len()));
+        let run = || {
+            while let Some((at, base)) = { lock(&queue).next() } {
+                let walked = self.dir.walks.while_held(|| self.walk_one(*base));
+                let failed = walked.is_err();
+                lock(&done).push((at, walked));
+                if failed {
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.dir.walks.max().min(bases.len()) {
+                let _ = std::thread::Builder::new().name("log-recovery".to_owned()).spawn_scoped(scope, run);
+            }
+            run();
+        });
+        let mut walked = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        walked.sort_unstable_by_key(|(at, _)| *at);
+        walked.into_iter().map(|(_, walked)| walked).collect()
+    }
+
+    fn walk_one(&self, base: i64) -> Result<Walk, Error> {
+        let log = self.open_log_file(base)?;
+        let trust = match self.recovery_point {
+            RecoveryPoint::At(point) if point.0 > base => Trust { below: point.0, indexes: true },
+            RecoveryPoint::At(_) | RecoveryPoint::Unknown => Trust::NOTHING,
+        };
+        walk(log, self.path, base, self.config, trust).map_err(self.io(base))
     }
 
     fn trust_closed(&mut self, base: i64, next: i64) -> Result<(), Error> {
         let file = names::offset_file(self.path, base, names::LOG_SUFFIX);
         let size_bytes = file.metadata().map_err(Error::io("look at", &file))?.len();
-        self.complete_indexes(base, size_bytes)?;
+        if size_bytes == 0 {
+            let what = "the file is empty, and segments follow it".to_owned();
+            return Err(self.damage(base, 0, Offset(base), Offset(next), what));
+        }
+        // Its indexes are looked at when they are first needed.
         let segment = Segment::new(&self.dir.files, self.path, base, size_bytes, next, None);
         self.segments.insert(base, Arc::new(segment));
         self.end = next;
-        Ok(())
-    }
-
-    /// A closed segment without one of its indexes gets both anew.
-    fn complete_indexes(&mut self, base: i64, size_bytes: u64) -> Result<(), Error> {
-        for suffix in [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX] {
-            let file = names::offset_file(self.path, base, suffix);
-            if file.try_exists().map_err(Error::io("look for", &file))? {
-                continue;
-            }
-            tracing::info!(path = %file.display(), "index is missing; writing it anew");
-            let log = self.open_log_file(base)?;
-            let scan = full_scan(&log, size_bytes, base, self.config, false).map_err(|e| self.io(base)(e))?;
-            if let Some(bad) = scan.bad {
-                return Err(self.corrupt(base, scan.end_position, bad));
-            }
-            let mut indexes = scan.indexes;
-            indexes.push_time(base);
-            self.write_indexes(base, &mut indexes)?;
-            return Ok(());
-        }
         Ok(())
     }
 
@@ -181,8 +264,14 @@ impl Recovery<'_> {
     fn trust_active(&mut self, base: i64) -> Result<(), Error> {
         let log = self.open_log_file(base)?;
         let size_bytes = log.length().map_err(self.io(base))?;
-        self.complete_indexes(base, size_bytes)?;
-        let segment = Segment::new(&self.dir.files, self.path, base, size_bytes, base, None);
+        if size_bytes == 0 {
+            let segment = Segment::new(&self.dir.files, self.path, base, 0, base, None);
+            self.segments.insert(base, Arc::new(segment));
+            self.end = base;
+            return Ok(());
+        }
+        // Its end is not known yet: whatever an index says lies before it.
+        let segment = Segment::new(&self.dir.files, self.path, base, size_bytes, i64::MAX, None);
         let last = segment.last_offset_entry().map_err(self.io(base))?;
         let from = last.map_or(0, |entry| u64::from(entry.position));
         let mut scan = HeaderScan::new(log.file(), from, size_bytes);
@@ -198,7 +287,10 @@ impl Recovery<'_> {
                 }
                 Ok(None) => break,
                 Err(ScanError::Io(e)) => return Err(self.io(base)(e)),
-                Err(ScanError::Bad { position, what }) => return Err(self.corrupt(base, position, what)),
+                Err(ScanError::Bad { position, what }) => {
+                    let end = self.recovery_point.or(Offset(next_offset));
+                    return Err(self.damage(base, position, Offset(next_offset), end, what));
+                }
             }
         }
         let noted = segment.with_tail(|tail, indexes| {
@@ -215,72 +307,78 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Reads a whole segment. A bad end is cut.
-    fn rebuild(&mut self, base: i64, closed: bool) -> Result<(), Error> {
-        let log = self.open_log_file(base)?;
-        let size_bytes = log.length().map_err(self.io(base))?;
-        let mut scan = full_scan(&log, size_bytes, base, self.config, true).map_err(self.io(base))?;
-        if let Some(bad) = scan.bad.take() {
-            if Offset(scan.next_offset) < self.recovery_point {
-                return Err(self.corrupt(base, scan.end_position, bad));
+    /// Takes over what a walk found. A bad end is cut, unless it is damage.
+    fn rebuilt(&mut self, base: i64, mut found: Walk, next: Option<i64>) -> Result<(), Error> {
+        let reached = Offset(found.next_offset);
+        if let Some(what) = found.bad.take() {
+            let until = found.resumes_at.map_or(next, |(_, offset)| Some(offset));
+            let torn = match self.recovery_point {
+                RecoveryPoint::At(point) => reached >= point,
+                RecoveryPoint::Unknown => next.is_none() && found.resumes_at.is_none(),
+            };
+            if !torn {
+                let until = until.map_or_else(|| self.recovery_point.or(reached), Offset);
+                return Err(self.damage(base, found.end_position, reached, until, what));
             }
-            self.cut(base, &log, scan.end_position, size_bytes, &bad)?;
+            self.cut_bytes += aside::cut(&self.dir.disk, self.path, base, &found.log, found.end_position, &what)?;
         }
-        self.epochs.truncate_from_end(Offset(scan.next_offset).max(self.recovery_point));
+        self.epochs.truncate_from_end(reached.max(self.recovery_point.or(Offset::ZERO)));
         // Only news: a segment's first batch continues an epoch that began before it.
-        for news in scan.epochs.iter().filter(|entry| entry.epoch > self.epochs.latest()).collect::<Vec<_>>() {
+        for news in found.epochs.iter().filter(|entry| entry.epoch > self.epochs.latest()).collect::<Vec<_>>() {
             self.epochs.assign(news.epoch, news.start_offset);
         }
-        if closed {
-            scan.indexes.push_time(base);
+        if next.is_some() {
+            found.indexes.push_time(base);
         }
-        self.write_indexes(base, &mut scan.indexes)?;
+        let indexes = self.write_indexes(base, &mut found)?;
+        if found.next_offset > self.recovery_point.or(Offset::ZERO).0 {
+            self.unsynced.push(found.log);
+            self.unsynced.extend(indexes);
+        }
         let segment =
-            Segment::new(&self.dir.files, self.path, base, scan.end_position, scan.next_offset, Some(scan.indexes));
+            Segment::new(&self.dir.files, self.path, base, found.end_position, found.next_offset, Some(found.indexes));
         self.segments.insert(base, Arc::new(segment));
-        self.end = scan.next_offset;
-        self.bytes_since_index_entry = scan.bytes_since_index_entry;
-        self.first_timestamp = scan.first_timestamp;
-        self.scanned.push(log);
+        self.end = found.next_offset;
+        self.bytes_since_index_entry = found.bytes_since_index_entry;
+        self.first_timestamp = found.first_timestamp;
         self.first_rebuilt.get_or_insert(base);
         Ok(())
     }
 
-    fn cut(&mut self, base: i64, log: &DiskFile, from: u64, size_bytes: u64, what: &str) -> Result<(), Error> {
-        let aside = self.path.join(format!("{base:020}.{from}.{}", names::CUT_SUFFIX));
-        let copied = copy_aside(&self.dir.disk, log, from, size_bytes, &aside);
-        copied.map_err(Error::io("copy a torn tail to", &aside))?;
-        self.dir.disk.sync_directory(self.path).map_err(Error::io("sync directory", self.path))?;
-        log.truncate(from).map_err(self.io(base))?;
-        self.cut_bytes += size_bytes - from;
-        let bytes = size_bytes - from;
-        tracing::warn!(path = %self.path.display(), base_offset = base, position = from, bytes, what, "cut a torn tail");
-        Ok(())
-    }
-
-    /// Segments behind a cut are no part of the log any more: renamed, newest first, so that a crash leaves no gap.
     fn set_aside(&mut self, bases: &[i64]) -> Result<(), Error> {
-        let disk = &self.dir.disk;
-        for base in bases.iter().rev() {
-            let log = names::offset_file(self.path, *base, names::LOG_SUFFIX);
-            self.cut_bytes += log.metadata().map_err(Error::io("look at", &log))?.len();
-            let aside = self.path.join(format!("{base:020}.0.{}", names::CUT_SUFFIX));
-            disk.rename(&log, &aside).map_err(Error::io("set aside", &log))?;
-            disk.sync_directory(self.path).map_err(Error::io("sync directory", self.path))?;
-            for suffix in [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX] {
-                let file = names::offset_file(self.path, *base, suffix);
-                disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
+        self.cut_bytes += aside::set_aside(&self.dir.disk, self.path, bases)?;
+        Ok(())
+    }
+
+    /// The epochs of every batch that is here.
+    fn epochs_from_segments(&mut self) -> Result<(), Error> {
+        let mut epochs = LeaderEpochs::new(Vec::new());
+        for base in self.segments.keys().copied() {
+            let log = self.open_log_file(base)?;
+            let found = walk(log, self.path, base, self.config, Trust::BATCHES).map_err(self.io(base))?;
+            for news in found.epochs.iter().filter(|entry| entry.epoch > epochs.latest()).collect::<Vec<_>>() {
+                epochs.assign(news.epoch, news.start_offset);
             }
-            tracing::warn!(path = %log.display(), "set aside a segment behind a torn one");
+        }
+        self.epochs = epochs;
+        Ok(())
+    }
+
+    /// A log that ends below its recovery point lost what was synced, unless all of that was deleted.
+    fn check_end(&self, start: Offset) -> Result<(), Error> {
+        if let RecoveryPoint::At(point) = self.recovery_point
+            && self.end < point.0
+            && start < point
+            && let Some((base, segment)) = self.segments.last_key_value()
+        {
+            let what = "the log ends here: the file was cut short, or a later one is missing".to_owned();
+            return Err(self.damage(*base, segment.size_bytes(), Offset(self.end), point, what));
         }
         Ok(())
     }
 
-    fn finish(mut self, start: Offset, unclean: bool, files: &[(i64, String)]) -> Result<Recovered, Error> {
-        for file in &self.scanned {
-            file.sync().map_err(Error::io("sync", self.path))?;
-        }
-        let mut log_start_offset = start;
+    fn finish(mut self, start: Offset, unclean: bool) -> Result<Recovered, Error> {
+        self.check_end(start)?;
         if let Some(first) = self.segments.keys().next()
             && self.end < start.0
         {
@@ -288,21 +386,24 @@ impl Recovery<'_> {
             tracing::warn!(path = %self.path.display(), first, end = self.end, start = start.0, "log ends below its start");
             let bases: Vec<i64> = self.segments.keys().copied().collect();
             self.segments.clear();
+            self.unsynced.clear();
             self.set_aside(&bases)?;
             self.end = start.0;
         }
-        log_start_offset = log_start_offset.max(Offset::ZERO);
-        let before = self.epochs.clone();
-        self.epochs.truncate_from_end(Offset(self.end));
-        if unclean || before != self.epochs {
+        let end = Offset(self.end);
+        self.epochs.truncate_from_end(end);
+        if self.saved_epochs != self.epochs.entries() {
             let path = self.path.join(names::LEADER_EPOCH_CHECKPOINT);
             checkpoint::write_epochs(&self.dir.disk, &path, self.epochs.entries())?;
         }
-        let producers = self.load_producers(files)?;
+        let producers = self.load_producers()?;
+        let flushed = if self.unsynced.is_empty() { end } else { self.recovery_point.or(Offset::ZERO).min(end) };
         Ok(Recovered {
             segments: self.segments,
-            log_start_offset,
-            log_end_offset: Offset(self.end),
+            log_start_offset: start.max(Offset::ZERO),
+            log_end_offset: end,
+            flushed,
+            unsynced: self.unsynced,
             producers,
             epochs: self.epochs.entries().to_vec(),
             bytes_since_index_entry: self.bytes_since_index_entry,
@@ -312,11 +413,15 @@ impl Recovery<'_> {
         })
     }
 
-    /// Producers as of the log end, and the transaction indexes of segments that were read in full. Snapshots of a
-    /// future that was cut go, and damaged ones.
-    fn load_producers(&self, files: &[(i64, String)]) -> Result<Producers, Error> {
-        let mut snapshots: Vec<i64> =
-            files.iter().filter(|(_, suffix)| suffix == names::SNAPSHOT_SUFFIX).map(|(offset, _)| *offset).collect();
+    /// Producers as of the log end, and the transaction indexes of segments that were walked. Snapshots of a future that
+    /// was cut go, and damaged ones.
+    fn load_producers(&mut self) -> Result<Producers, Error> {
+        let mut snapshots: Vec<i64> = self
+            .files
+            .iter()
+            .filter(|(_, suffix)| suffix == names::SNAPSHOT_SUFFIX)
+            .map(|(offset, _)| *offset)
+            .collect();
         let kept = snapshots.partition_point(|offset| *offset <= self.end);
         let mut unwanted = snapshots.split_off(kept);
         let snapshot_max = self.first_rebuilt.unwrap_or(self.end);
@@ -328,25 +433,44 @@ impl Recovery<'_> {
             self.dir.disk.unlink(&path).map_err(Error::io("remove", &path))?;
         }
         if let Some(first_rebuilt) = self.first_rebuilt {
+            let mut changed = false;
             for base in self.segments.range(first_rebuilt..).map(|(base, _)| *base) {
                 let path = names::offset_file(self.path, base, names::TXN_INDEX_SUFFIX);
                 let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
+                let exists = self.files.iter().any(|(at, suffix)| *at == base && suffix == names::TXN_INDEX_SUFFIX);
+                if !exists && aborted.is_empty() {
+                    continue;
+                }
                 transactions::rewrite(&self.dir.disk, &path, aborted).map_err(Error::io("write", &path))?;
+                changed = true;
             }
-            self.dir.disk.sync_directory(self.path).map_err(Error::io("sync directory", self.path))?;
+            if changed {
+                self.dir.disk.sync_directory(self.path).map_err(Error::io("sync directory", self.path))?;
+            }
         }
         Ok(replayed.producers)
     }
 
-    fn write_indexes(&self, base: i64, indexes: &mut Indexes) -> Result<(), Error> {
-        let write = |suffix: &str| {
+    /// Writes what the index files lack of a walk, or all of it.
+    fn write_indexes(&self, base: i64, found: &mut Walk) -> Result<[DiskFile; 2], Error> {
+        let open = |suffix: &str, kept: u64, entry_bytes: u64| {
             let path = names::offset_file(self.path, base, suffix);
-            self.dir.disk.create(&path).map_err(Error::io("write", &path))
+            let opened = if kept == 0 {
+                self.dir.disk.create(&path)
+            } else {
+                self.dir.disk.open(&path).and_then(|file| {
+                    let length = kept * entry_bytes;
+                    if file.length()? != length { file.truncate(length).map(|()| file) } else { Ok(file) }
+                })
+            };
+            opened.map_err(Error::io("write", &path))
         };
-        let offsets = write(names::OFFSET_INDEX_SUFFIX)?;
-        indexes.offsets.flush(&offsets).and_then(|()| offsets.sync()).map_err(self.io(base))?;
-        let times = write(names::TIME_INDEX_SUFFIX)?;
-        indexes.times.flush(&times).and_then(|()| times.sync()).map_err(self.io(base))
+        use super::segment::index::{Entry, OffsetEntry, TimeEntry};
+        let offsets = open(names::OFFSET_INDEX_SUFFIX, found.kept.0, OffsetEntry::BYTES)?;
+        found.indexes.offsets.flush(&offsets).map_err(self.io(base))?;
+        let times = open(names::TIME_INDEX_SUFFIX, found.kept.1, TimeEntry::BYTES)?;
+        found.indexes.times.flush(&times).map_err(self.io(base))?;
+        Ok([offsets, times])
     }
 
     fn open_log_file(&self, base: i64) -> Result<DiskFile, Error> {
@@ -355,134 +479,20 @@ impl Recovery<'_> {
     }
 
     fn io(&self, base: i64) -> impl FnOnce(io::Error) -> Error + use<> {
-        let path = names::offset_file(self.path, base, names::LOG_SUFFIX);
+        let path = self.log_path(base);
         move |source| Error::Io { operation: "recover", path, source }
     }
 
-    fn corrupt(&self, base: i64, position: u64, what: String) -> Error {
-        let path = names::offset_file(self.path, base, names::LOG_SUFFIX);
-        Error::Corrupt { path, position, recovery_point: self.recovery_point, what }
+    fn log_path(&self, base: i64) -> PathBuf {
+        names::offset_file(self.path, base, names::LOG_SUFFIX)
+    }
+
+    fn damage(&self, base: i64, position: u64, first_offset: Offset, next_offset: Offset, what: String) -> Error {
+        let path = self.log_path(base);
+        Error::Corrupt(Damage { path, base_offset: Offset(base), position, first_offset, next_offset, what })
     }
 }
 
-/// What a walk over a whole segment found.
-struct FullScan {
-    /// The end of the last good batch.
-    end_position: u64,
-    next_offset: i64,
-    indexes: Indexes,
-    epochs: Vec<EpochStart>,
-    bytes_since_index_entry: u64,
-    first_timestamp: Option<i64>,
-    /// Why the walk ended before the file did.
-    bad: Option<String>,
-}
-
-fn full_scan(log: &DiskFile, size_bytes: u64, base: i64, config: &LogConfig, check_crc: bool) -> io::Result<FullScan> {
-    let mut found = FullScan {
-        end_position: 0,
-        next_offset: base,
-        indexes: Indexes::empty(),
-        epochs: Vec::new(),
-        bytes_since_index_entry: 0,
-        first_timestamp: None,
-        bad: None,
-    };
-    let mut buffer = vec![0; READ_BYTES];
-    let mut scan = HeaderScan::new(log.file(), 0, size_bytes);
-    loop {
-        let at = match scan.next() {
-            Ok(Some(at)) => at,
-            Ok(None) => return Ok(found),
-            Err(ScanError::Io(e)) => return Err(e),
-            Err(ScanError::Bad { what, .. }) => {
-                found.bad = Some(what);
-                return Ok(found);
-            }
-        };
-        let header = &at.header;
-        let in_range = header.base_offset >= found.next_offset && header.last_offset() - base <= i64::from(i32::MAX);
-        if !in_range {
-            found.bad = Some(format!("offset {} after offset {}", header.base_offset, found.next_offset - 1));
-            return Ok(found);
-        }
-        if check_crc && batch_crc(log, at.position, header, &mut buffer)? != header.crc {
-            found.bad = Some("the checksum of a batch does not match".to_owned());
-            return Ok(found);
-        }
-        found.note(base, &at.header, at.position, config);
-    }
-}
-
-impl FullScan {
-    fn note(&mut self, base: i64, header: &BatchHeader, position: u64, config: &LogConfig) {
-        let batch_bytes = header.batch_bytes() as u64;
-        self.indexes.note_timestamp(header.max_timestamp, header.last_offset());
-        if self.bytes_since_index_entry > u64::from(config.index_interval_bytes) {
-            self.indexes.push_offset(base, header.last_offset(), position);
-            self.indexes.push_time(base);
-            self.bytes_since_index_entry = 0;
-        }
-        self.bytes_since_index_entry += batch_bytes;
-        self.first_timestamp.get_or_insert(header.max_timestamp);
-        let epoch = LeaderEpoch(header.partition_leader_epoch);
-        if self.epochs.last().is_none_or(|last| last.epoch < epoch) {
-            self.epochs.push(EpochStart { epoch, start_offset: Offset(header.base_offset) });
-        }
-        self.end_position = position + batch_bytes;
-        self.next_offset = header.next_offset();
-    }
-}
-
-/// The CRC-32C of a batch in a file, read piece by piece.
-fn batch_crc(log: &DiskFile, position: u64, header: &BatchHeader, buffer: &mut [u8]) -> io::Result<u32> {
-    const COVERED_FROM: u64 = 21;
-    debug_assert!(COVERED_FROM < BATCH_HEADER_BYTES as u64);
-    let end = position + header.batch_bytes() as u64;
-    let mut at = position + COVERED_FROM;
-    let mut crc = 0;
-    while at < end {
-        let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = log.read_at(piece, at)?;
-        if read == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        crc = crc32c::crc32c_append(crc, piece.get(..read).unwrap_or_default());
-        at += read as u64;
-    }
-    Ok(crc)
-}
-
-fn first_timestamp(log: &DiskFile, size_bytes: u64) -> io::Result<Option<i64>> {
-    match HeaderScan::new(log.file(), 0, size_bytes).next() {
-        Ok(first) => Ok(first.map(|at| at.header.max_timestamp)),
-        Err(ScanError::Io(e)) => Err(e),
-        Err(ScanError::Bad { .. }) => Ok(None),
-    }
-}
-
-/// Copies `from..until` of a log to a new synced file. Nothing but zeros, as a file that was extended and never written
-/// has, is not worth one.
-fn copy_aside(disk: &Disk, log: &DiskFile, from: u64, until: u64, aside: &Path) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BYTES];
-    let mut to: Option<DiskFile> = None;
-    let mut at = from;
-    while at < until {
-        let wanted = buffer.len().min(usize::try_from(until - at).unwrap_or(usize::MAX));
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = log.read_at(piece, at)?;
-        if read == 0 {
-            break;
-        }
-        let piece = piece.get(..read).unwrap_or_default();
-        if to.is_none() && piece.iter().any(|byte| *byte != 0) {
-            to = Some(disk.create(aside)?);
-        }
-        if let Some(to) = &to {
-            to.write_at(piece, at - from)?;
-        }
-        at += read as u64;
-    }
-    to.map_or(Ok(()), |to| to.sync())
+fn is_index(suffix: &str) -> bool {
+    [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX].contains(&suffix)
 }

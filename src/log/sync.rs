@@ -114,6 +114,24 @@ impl LogSync {
         })
     }
 
+    /// Of a log whose end was found again: what `others` and the active file have past `flushed` may not be durable yet.
+    pub fn behind(
+        directory: &Path,
+        active: DiskFile,
+        end: Offset,
+        flushed: Offset,
+        others: Vec<DiskFile>,
+    ) -> Arc<LogSync> {
+        let sync = LogSync::new(directory, active, flushed);
+        {
+            let mut unsynced = lock(&sync.unsynced);
+            unsynced.directory_changed = !others.is_empty();
+            unsynced.others = others;
+            unsynced.end = end;
+        }
+        sync
+    }
+
     pub fn flushed(&self) -> &Watermark {
         &self.flushed
     }
@@ -288,6 +306,10 @@ impl Syncer {
             synced_bytes: AtomicU64::new(0),
         };
         Syncer { shared: Arc::new(shared), threads_max }
+    }
+
+    pub fn has_threads(&self) -> bool {
+        self.threads_max > 0
     }
 
     pub fn enqueue(&self, log: &Arc<LogSync>) {

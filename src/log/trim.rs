@@ -26,6 +26,7 @@ use super::open::{Opened, assemble};
 use super::partition_log::Log;
 use super::recovery;
 use super::segment::Segment;
+use crate::platform::disk::DiskFile;
 use crate::platform::{lock, read_lock, write_lock};
 
 impl Log {
@@ -54,7 +55,10 @@ impl Log {
             segment.retire();
             let is_history = segment.next_offset() <= self.log_start_offset().0;
             let delay_ms = if is_history { self.config().file_delete_delay_ms } else { 0 };
-            remove_segment(&self.dir, &self.path, &segment, delay_ms)?;
+            match segment.damage().filter(|_| !is_history) {
+                Some(damage) => recovery::set_damaged_aside(&self.dir, &self.path, &damage)?,
+                None => remove_segment(&self.dir, &self.path, &segment, delay_ms)?,
+            }
         }
         if freed > 0 {
             self.remove_old_snapshots()?;
@@ -137,15 +141,19 @@ impl Log {
     }
 
     fn truncate_locked(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
-        self.sync.truncate(offset);
-        self.dir.lower_recovery_point(&self.topic_partition, offset)?;
+        // Whole batches go: the one that has the offset with it.
+        let segment = self.segment_at(offset);
+        let located = segment.as_ref().map(|segment| segment.locate(offset.0)).transpose();
+        let located = located.map_err(|e| Error::Unreadable { path: self.path.clone(), source: e })?.flatten();
+        // In a hole that compaction left, nothing says where the batch before it ends.
+        let begins = located.as_ref().map(|(at, _)| at.header.base_offset).filter(|begins| *begins <= offset.0);
+        let end = begins.or(segment.as_ref().map(|segment| segment.base_offset)).map_or(offset, Offset).min(offset);
+        self.sync.truncate(end);
+        self.dir.lower_recovery_point(&self.topic_partition, end)?;
         // The first segment stays, if only as an empty file: it says where the log begins.
         let first = read_lock(&self.segments).keys().next().copied().unwrap_or(offset.0);
         self.unlink(|base| base >= offset.0 && base > first)?;
-        let segment = self.segment_at(offset);
-        let located = segment.as_ref().map(|segment| segment.locate(offset.0)).transpose();
-        let located = located.map_err(|e| Error::Unreadable { path: self.path.clone(), source: e })?;
-        if let Some((at, file)) = located.flatten() {
+        if let Some((at, file)) = located {
             file.truncate(at.position).map_err(Error::io("truncate", &self.path))?;
         }
         self.reload(appender)
@@ -181,6 +189,8 @@ impl Log {
     fn reload(&self, appender: &mut Appender) -> Result<(), Error> {
         let config = self.config();
         let recovered = recovery::recover(&self.dir, &self.path, &self.topic_partition, &config, true)?;
+        // A truncation says that all that is left is durable.
+        recovered.unsynced.iter().try_for_each(DiskFile::sync).map_err(Error::io("sync", &self.path))?;
         let Opened { appender: reopened, segments, epochs, log_end_offset, .. } =
             assemble(&self.dir, &self.path, &config, recovered)?;
         *write_lock(&self.epochs) = LeaderEpochs::new(epochs);

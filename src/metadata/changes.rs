@@ -196,17 +196,23 @@ impl Metadata {
         })
     }
 
-    /// Raises the leader epoch of partitions after an unclean stop: durable before their first append.
-    pub fn raise_leader_epochs(&self, id: TopicId, partitions: &[PartitionIndex]) -> Result<Arc<Topic>, Error> {
-        self.change_topic(id, |topic| {
+    /// Raises the leader epoch of partitions after an unclean stop, all in one change: durable before their first append.
+    pub fn raise_leader_epochs(&self, partitions: &BTreeMap<TopicId, Vec<PartitionIndex>>) -> Result<(), Error> {
+        let _changing = self.lock();
+        let mut image = Image::clone(&self.image());
+        let mut puts = Vec::with_capacity(partitions.len());
+        for (id, partitions) in partitions {
+            let mut topic = Topic::clone(image.topic_by_id(*id).ok_or(Error::UnknownTopic)?);
             for index in partitions {
                 let slot = usize::try_from(index.0).ok().and_then(|i| topic.partitions.get_mut(i));
                 let partition = slot.ok_or(Error::UnknownTopic)?;
                 partition.leader_epoch = LeaderEpoch(partition.leader_epoch.0 + 1);
                 partition.partition_epoch += 1;
             }
-            Ok(())
-        })
+            puts.push(Change::Put(record::topic_key(&topic.name), record::encode_topic(&topic)?));
+            image.insert(topic);
+        }
+        self.publish(&puts, image).map(drop)
     }
 
     fn change_topic(

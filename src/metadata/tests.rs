@@ -20,7 +20,7 @@ fn changes_survive_a_reopen() {
     let kept = metadata.create_topic(new("kept", 2)).unwrap();
     let gone = metadata.create_topic(new("gone", 3)).unwrap();
     metadata.add_partitions(kept.id, 2, vec![vec![1]]).unwrap();
-    metadata.raise_leader_epochs(kept.id, &[PartitionIndex(1)]).unwrap();
+    metadata.raise_leader_epochs(&BTreeMap::from([(kept.id, vec![PartitionIndex(1)])])).unwrap();
     metadata.delete_topic(gone.id).unwrap();
     let block = metadata.next_producer_id_block().unwrap();
     metadata.set_node_configs(7, BTreeMap::from([("c".into(), "d".into())])).unwrap();

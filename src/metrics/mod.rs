@@ -182,6 +182,8 @@ metrics! {
 
     topics: Gauge = Gauge::default(), "topics", "Topics";
     partitions: Gauge = Gauge::default(), "partitions", "Partitions hosted here";
+    partitions_offline: Gauge = Gauge::default(),
+        "partitions_offline", "Partitions that nobody can read or write: damaged, or in a data directory that failed";
     topic_bytes_in: Family<TopicLabel, Counter> = Family::default(), "topic_in" in Bytes, "Bytes appended, by topic";
     topic_bytes_out: Family<TopicLabel, Counter> = Family::default(), "topic_out" in Bytes, "Bytes fetched, by topic";
     topic_messages_in: Family<TopicLabel, Counter> = Family::default(), "topic_messages_in", "Records appended, by topic";
@@ -202,6 +204,10 @@ metrics! {
     log_directory_free_bytes: Family<DirectoryLabel, Gauge> = Family::default(),
         "log_directory_free" in Bytes, "Free bytes of the disk, by data directory";
     log_directories_offline: Gauge = Gauge::default(), "log_directories_offline", "Data directories that failed";
+    log_segments_damaged: Counter = Counter::default(),
+        "log_segments_damaged", "Segments in which a read, an upload or a start found bytes that are not what was written";
+    log_segments_healed: Counter = Counter::default(),
+        "log_segments_healed", "Damaged segments that were put aside because the tier has their records";
     log_recovery_bytes_cut: Counter = Counter::default(),
         "log_recovery_cut" in Bytes, "Bytes cut off torn tails at recovery, kept in side files";
 

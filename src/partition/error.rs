@@ -26,6 +26,9 @@ pub enum ReadError {
     /// Retriable: the tier has not said yet where the log goes on.
     #[error("the log may lie behind the tier: reads wait until the tier has been asked")]
     BehindTier,
+    /// Retriable: after an unclean stop the log's end is synced first.
+    #[error("the end of the log is not known to be durable yet")]
+    EndNotKnown,
     #[error("the read was cut off")]
     CutOff,
     #[error(transparent)]

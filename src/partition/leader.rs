@@ -97,6 +97,8 @@ pub struct Partition {
     pub(super) tiered: RwLock<Option<Arc<Tiered>>>,
     /// Set while the log may lie behind the tier: nothing is appended until the tier was asked.
     behind_tier: AtomicBool,
+    /// The log end at start. While the high watermark lies below it, what had been shown before is not known.
+    found_end: Offset,
 }
 
 impl Partition {
@@ -109,9 +111,16 @@ impl Partition {
         counters: Counters,
         validate_fully: bool,
     ) -> Arc<Partition> {
-        let high_watermark = Watermark::new(log.log_end_offset());
+        // After an unclean stop the end may not be durable yet: it is not shown before, where acknowledgements wait for that.
+        let found = log.log_end_offset();
+        let shown = if config.acks_wait_for_sync() { log.flushed().get() } else { found };
+        let high_watermark = Watermark::new(shown);
         let raised = high_watermark.clone();
         log.flushed().on_advance(Box::new(move |flushed| raised.advance(flushed)));
+        // A sync that ended before it was listened to.
+        if log.flushed().get() > shown {
+            high_watermark.advance(log.flushed().get());
+        }
         // A failed sync, a deletion, a stop: nothing more becomes visible, and whoever waits for it is told.
         let ended = high_watermark.clone();
         log.flushed().on_close(Box::new(move || ended.close()));
@@ -125,6 +134,7 @@ impl Partition {
             validate_fully,
             tiered: RwLock::new(None),
             behind_tier: AtomicBool::new(false),
+            found_end: found,
         })
     }
 
@@ -184,6 +194,11 @@ impl Partition {
             Isolation::ReadUncommitted => self.high_watermark.get(),
             Isolation::ReadCommitted => self.last_stable_offset(),
         }
+    }
+
+    /// Whether the end that was shown before the start is shown again.
+    pub fn shows_its_end(&self) -> bool {
+        self.high_watermark.get() >= self.found_end.min(self.log.log_end_offset())
     }
 
     /// Whether appends are refused because the log may lie behind the tier (manifest protocol 3.1, step 4).
@@ -303,6 +318,10 @@ impl Partition {
         match self.log.read(from, bytes_max, end_offset, minimum_one) {
             Ok(slice) => Ok(Located::Local(slice)),
             Err(log::ReadError::BelowLocalStart { .. }) => Ok(Located::Remote),
+            // Damaged here, and whole in the tier: retention puts the local copy aside.
+            Err(log::ReadError::Corrupt { .. } | log::ReadError::Io { .. }) if self.is_tiered(from) => {
+                Ok(Located::Remote)
+            }
             Err(error) => Err(ReadError::Log(error)),
         }
     }

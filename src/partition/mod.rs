@@ -9,6 +9,7 @@
 mod error;
 mod leader;
 mod offsets;
+mod opening;
 mod registry;
 mod remote;
 mod retention;
@@ -17,4 +18,5 @@ pub mod tier;
 pub use error::{AppendError, ReadError};
 pub use leader::{Appended, Counters, Ended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};
-pub use registry::{OpenError, Partitions};
+pub use opening::OpenError;
+pub use registry::{OfflinePartition, Partitions, Slot, Unserved};

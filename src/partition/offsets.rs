@@ -68,6 +68,10 @@ impl Partition {
         if self.is_behind_tier() {
             return Err(ReadError::BehindTier);
         }
+        let of_the_end = matches!(spec, OffsetSpec::Latest | OffsetSpec::MaxTimestamp | OffsetSpec::Timestamp(_));
+        if of_the_end && !self.shows_its_end() {
+            return Err(ReadError::EndNotKnown);
+        }
         match spec {
             OffsetSpec::Latest => Ok(ListedOffset {
                 offset: self.visible_end(isolation).0,

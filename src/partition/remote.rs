@@ -33,6 +33,29 @@ impl Partition {
         self.tiered()?.view().tiered_end_offset()
     }
 
+    /// Whether the tier has the record at `offset` for good.
+    pub(super) fn is_tiered(&self, offset: Offset) -> bool {
+        self.tiered().is_some_and(|tiered| {
+            let view = tiered.view();
+            view.is_known() && view.log_start_offset() <= offset && offset < tiered.durable_end_offset()
+        })
+    }
+
+    /// Puts segments aside in which a read found damage, with what lies before them, where the tier has all of it. Blocks.
+    pub(super) fn heal(&self) -> Result<(), log::Error> {
+        let Some(tiered) = self.tiered() else { return Ok(()) };
+        match self.log().damaged_until() {
+            Some(until) if until <= tiered.durable_end_offset() => {
+                tracing::error!(
+                    partition = %self.topic_partition(), %until,
+                    "healed: the tier serves what lies before it; the damaged segment is kept as .damaged"
+                );
+                self.log().delete_local_below(until).map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Moves the next closed segment up, if this partition is tiered and one is ready.
     pub async fn upload_next(&self) -> Result<Option<UploadedSegment>, TierError> {
         let config = self.config();

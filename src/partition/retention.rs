@@ -41,6 +41,7 @@ impl Partition {
     pub fn retain_local(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
         let log = self.log();
         log.expire_producers();
+        self.heal()?;
         let copied = config.remote_storage_enable && !config.remote_log_copy_disable;
         if let Some(tiered) = self.tiered().filter(|_| copied && config.cleanup_delete) {
             let start = retained_start(

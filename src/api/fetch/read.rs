@@ -166,9 +166,8 @@ impl<'a> Pass<'a> {
                 TopicKey::Name(name) => image.topic(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
                 TopicKey::Id(id) => image.topic_by_id(*id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID),
             };
-            let partition = topic.and_then(|topic| {
-                self.node.partitions.get(topic.id, wanted.partition).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
-            });
+            let partition = topic
+                .and_then(|topic| self.node.partitions.find(topic.id, wanted.partition).map_err(error::of_unserved));
             let row = match &partition {
                 Ok(partition) => {
                     if let Some(waiter) = waiter {

@@ -50,8 +50,8 @@ pub const KEYS: &[Key] = keys! {
         "Listener by which brokers reach each other.";
     "leader.imbalance.check.interval.seconds" Long = Some("300"), Valid::AtLeast(1), fixed, Pending("clusters"),
         "How often the balance of leaders is looked at.";
-    "metadata.log.dir" String = None, Valid::Any, fixed, NoEffect,
-        "KRaft: directory of the metadata log; here metadata lies in the data directory.";
+    "metadata.log.dir" String = None, Valid::Any, fixed, Honoured,
+        "Directory of the metadata file; the first of log.dirs if it is not set.";
     "metadata.log.max.record.bytes.between.snapshots" Long = Some("20971520"), Valid::AtLeast(1), fixed, NoEffect,
         "KRaft: log bytes between two snapshots.";
     "metadata.log.max.snapshot.interval.ms" Long = Some("3600000"), Valid::AtLeast(0), fixed, NoEffect,

@@ -7,20 +7,26 @@
 //! can write. A crash at any later point therefore finds no mark, and every log is recovered. At a clean stop the mark
 //! is the last thing written, after all logs and checkpoints.
 
+mod checkpoints;
 mod lock_file;
 mod meta;
+mod permits;
 mod removal;
+mod set;
 mod upkeep;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use stratalog_types::{Offset, TopicId, TopicPartition};
 
+pub use self::set::{LogDirState, LogDirs};
+
 use self::lock_file::DirectoryLock;
 use self::meta::Meta;
+use self::permits::Permits;
 use self::removal::Removals;
 use self::upkeep::Upkeep;
 use super::Log;
@@ -52,6 +58,8 @@ pub struct LogDirOptions {
     pub open_files_max: usize,
     /// Free bytes of the volume below which appends are refused; looked at each second by the directory's own thread.
     pub reserve_bytes: u64,
+    /// Segments that are read at a time when logs are recovered.
+    pub recovery_threads: usize,
     pub metrics: Arc<Metrics>,
 }
 
@@ -67,6 +75,7 @@ impl Default for LogDirOptions {
             sync_threads_max: 16,
             open_files_max: 1000,
             reserve_bytes: 0,
+            recovery_threads: 2,
             metrics: Arc::default(),
         }
     }
@@ -79,6 +88,32 @@ pub struct PartitionDir {
     /// `None`: its creation was cut short before the id was written.
     pub topic_id: Option<TopicId>,
     pub path: PathBuf,
+}
+
+/// What is known to be synced of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecoveryPoint {
+    /// Everything before it.
+    At(Offset),
+    /// The checkpoint did not read.
+    Unknown,
+}
+
+impl RecoveryPoint {
+    pub fn or(self, unknown: Offset) -> Offset {
+        match self {
+            RecoveryPoint::At(point) => point,
+            RecoveryPoint::Unknown => unknown,
+        }
+    }
+
+    /// Whether `offset` is known to lie above it.
+    pub fn is_below(self, offset: i64) -> bool {
+        match self {
+            RecoveryPoint::At(point) => point.0 < offset,
+            RecoveryPoint::Unknown => false,
+        }
+    }
 }
 
 /// One open data directory; the lock is held as long as this lives.
@@ -94,10 +129,16 @@ pub struct LogDir {
     /// As last written: also of partitions that are not open.
     recovery_points: Mutex<OffsetsByPartition>,
     log_starts: Mutex<OffsetsByPartition>,
+    /// False: partitions without an entry may have had one.
+    recovery_points_whole: bool,
+    log_starts_whole: bool,
+    pub(super) walks: Permits,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
     pub(super) metrics: Arc<Metrics>,
+    /// Logs that are not believed although the last stop was clean.
+    distrusted: Mutex<HashSet<TopicPartition>>,
     reserve_bytes: u64,
     below_reserve: AtomicBool,
     _lock: DirectoryLock,
@@ -111,8 +152,8 @@ impl LogDir {
         let lock = DirectoryLock::take(&path, &options.holder)?;
         let disk = options.disk;
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
-        let recovery_points = checkpoint::read_offsets(&path.join(names::RECOVERY_POINTS))?;
-        let log_starts = checkpoint::read_offsets(&path.join(names::LOG_STARTS))?;
+        let points = checkpoints::read(&disk, &path.join(names::RECOVERY_POINTS))?;
+        let starts = checkpoints::read(&disk, &path.join(names::LOG_STARTS))?;
         let clean_mark = path.join(names::CLEAN_SHUTDOWN);
         let was_clean = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
         if was_clean {
@@ -128,17 +169,21 @@ impl LogDir {
             path,
             meta,
             clock: options.clock,
-            files: Arc::new(FileCache::new(disk.clone(), options.open_files_max)),
+            files: Arc::new(FileCache::new(disk.clone(), options.open_files_max, Arc::clone(&metrics))),
             disk,
             health,
             syncer,
             was_clean,
-            recovery_points: Mutex::new(recovery_points),
-            log_starts: Mutex::new(log_starts),
+            recovery_points: Mutex::new(points.offsets),
+            log_starts: Mutex::new(starts.offsets),
+            recovery_points_whole: points.whole,
+            log_starts_whole: starts.whole,
+            walks: Permits::new(options.recovery_threads),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
             removals: Removals::default(),
             metrics,
+            distrusted: Mutex::default(),
             reserve_bytes: options.reserve_bytes,
             below_reserve: AtomicBool::new(false),
             _lock: lock,
@@ -170,6 +215,15 @@ impl LogDir {
     /// Whether the last stop was clean, so that the logs need no recovery.
     pub fn was_clean(&self) -> bool {
         self.was_clean
+    }
+
+    /// Whether what lies above the recovery point of a log is believed at its next opening.
+    pub(super) fn believes(&self, partition: &TopicPartition) -> bool {
+        self.was_clean && !lock(&self.distrusted).contains(partition)
+    }
+
+    pub(super) fn distrust(&self, partition: &TopicPartition) {
+        lock(&self.distrusted).insert(partition.clone());
     }
 
     /// Why the directory takes no more writes, if so. It stays so until a restart.
@@ -277,8 +331,18 @@ impl LogDir {
         checkpoint::write_offsets(&self.disk, &self.path.join(names::RECOVERY_POINTS), &points)
     }
 
-    pub(super) fn recovery_point(&self, partition: &TopicPartition) -> Option<Offset> {
-        lock(&self.recovery_points).get(partition).copied()
+    pub(super) fn recovery_point(&self, partition: &TopicPartition) -> RecoveryPoint {
+        match lock(&self.recovery_points).get(partition) {
+            Some(point) => RecoveryPoint::At(*point),
+            // Younger than the last checkpoint: nothing of it is known to be synced.
+            None if self.recovery_points_whole => RecoveryPoint::At(Offset::ZERO),
+            None => RecoveryPoint::Unknown,
+        }
+    }
+
+    /// Whether a log start that has no entry may have been lost with the checkpoint.
+    pub(super) fn may_lack_log_start(&self, partition: &TopicPartition) -> bool {
+        !self.log_starts_whole && self.log_start(partition).is_none()
     }
 
     pub(super) fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
@@ -360,12 +424,38 @@ impl LogDir {
         self.removals.carry_out(&self.disk, now_ms);
     }
 
+    /// What a recovery found may not be durable yet: synced in the background, or at once where nobody else would.
+    pub(super) fn sync_recovered(&self, log: &Log) {
+        if !log.sync.is_unsynced() {
+            return;
+        }
+        if self.syncer.has_threads() { log.flush() } else { self.syncer.run_one(&log.sync) }
+    }
+
     pub(super) fn register(&self, log: &Arc<Log>) {
         lock(&self.open).insert(log.topic_partition().clone(), Arc::downgrade(log));
     }
 
     pub(super) fn open_logs(&self) -> Vec<Arc<Log>> {
         lock(&self.open).values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Checkpoints that were damaged are whole again once each partition that is here is open.
+    fn forget_damage(&self) -> Result<(), Error> {
+        if self.recovery_points_whole && self.log_starts_whole {
+            return Ok(());
+        }
+        for log in self.open_logs() {
+            self.write_log_start_once(log.topic_partition(), log.log_start_offset())?;
+        }
+        let here = self.partitions_on_disk();
+        let is_known = |dir: &PartitionDir| lock(&self.recovery_points).contains_key(&dir.topic_partition);
+        if here.iter().all(is_known) {
+            for name in [names::RECOVERY_POINTS, names::LOG_STARTS] {
+                checkpoints::forget_damage(&self.disk, &self.path.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     /// The clean stop: every log takes its last sync and writes its producer snapshot, the checkpoints follow, the
@@ -380,6 +470,7 @@ impl LogDir {
             log.close_clean()?;
         }
         self.checkpoint_recovery_points()?;
+        self.forget_damage()?;
         let starts = lock(&self.log_starts).clone();
         checkpoint::write_offsets(&self.disk, &self.path.join(names::LOG_STARTS), &starts)?;
         checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), "{\"version\":0,\"brokerEpoch\":-1}")

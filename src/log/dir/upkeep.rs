@@ -10,7 +10,7 @@ use crate::platform::lock;
 
 const TICK: Duration = Duration::from_secs(1);
 /// Recovery points are written again after so many more bytes were synced: it bounds what recovery has to read.
-const CHECKPOINT_BYTES: u64 = 64 << 20;
+const CHECKPOINT_BYTES: u64 = 8 << 20;
 /// And after so many ticks with anything at all.
 const CHECKPOINT_TICKS: u32 = 60;
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use crate::metrics::Metrics;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::lock;
 
@@ -21,6 +22,7 @@ type Key = (u64, Kind);
 /// The least recently used file leaves when the cache is full; who still holds it keeps it open.
 pub struct FileCache {
     pub disk: Disk,
+    pub metrics: Arc<Metrics>,
     open_max: usize,
     open: Mutex<HashMap<Key, (DiskFile, u64)>>,
     uses: AtomicU64,
@@ -28,9 +30,10 @@ pub struct FileCache {
 }
 
 impl FileCache {
-    pub fn new(disk: Disk, open_max: usize) -> FileCache {
+    pub fn new(disk: Disk, open_max: usize, metrics: Arc<Metrics>) -> FileCache {
         FileCache {
             disk,
+            metrics,
             open_max: open_max.max(1),
             open: Mutex::new(HashMap::new()),
             uses: AtomicU64::new(0),

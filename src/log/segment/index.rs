@@ -79,14 +79,9 @@ impl<E: Entry> Index<E> {
         Index { in_file: 0, pending: Vec::new(), last: None }
     }
 
-    /// What the file has. A trailing piece of an entry is not counted, and is overwritten by the next.
-    pub fn load(file: &DiskFile) -> io::Result<Index<E>> {
-        let in_file = file.length()? / E::BYTES;
-        let last = match in_file.checked_sub(1) {
-            Some(at) => FileEntries::new(file).get(at)?,
-            None => None,
-        };
-        Ok(Index { in_file, pending: Vec::new(), last })
+    /// Of a file whose first `in_file` entries are kept.
+    pub fn kept(in_file: u64, last: Option<E>) -> Index<E> {
+        Index { in_file, pending: Vec::new(), last }
     }
 
     pub fn entries(&self) -> u64 {
@@ -134,6 +129,16 @@ impl<E: Entry> Index<E> {
     pub fn in_file(&self) -> u64 {
         self.in_file
     }
+}
+
+/// All entries of a file's bytes; `None` if they are no whole number of them.
+pub fn decode_all<E: Entry>(bytes: &[u8]) -> Option<Vec<E>> {
+    let entry_bytes = usize::try_from(E::BYTES).ok()?;
+    let entries = bytes.chunks_exact(entry_bytes);
+    if !entries.remainder().is_empty() {
+        return None;
+    }
+    entries.map(E::decode).collect()
 }
 
 /// The last of the first `entries` of a file that does not lie after what is sought. `order` compares an entry with it.

@@ -4,6 +4,7 @@
 //! write batches: the log does, under its append lock, and publishes afterwards. So a reader sees whole batches only.
 //! A closed segment holds no descriptor of its own: its files come from the directory's bounded cache.
 
+mod check;
 mod files;
 pub mod index;
 
@@ -11,12 +12,14 @@ use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{self, AtomicBool, AtomicU8};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 pub use self::files::FileCache;
 use self::files::Kind;
 use self::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
-use super::error::ReadError;
+use stratalog_types::Offset;
+
+use super::error::{Damage, ReadError};
 use super::names;
 use super::scan::{BatchAt, HeaderScan, ScanError};
 use super::transactions::{self, AbortedTransaction};
@@ -35,6 +38,11 @@ pub struct Segment {
     tail: RwLock<Tail>,
     /// Whether there is a transaction index: most fetches need not look.
     aborted: AtomicU8,
+    /// The index files are not to be believed: they are written anew when they are next needed.
+    distrusted: AtomicBool,
+    damage: OnceLock<Damage>,
+    /// The time index was seen to reach the segment's end.
+    times_checked: AtomicBool,
 }
 
 const ABORTED_UNKNOWN: u8 = 0;
@@ -104,8 +112,12 @@ impl Segment {
             files: Arc::clone(files),
             pinned: Mutex::new(None),
             retired: AtomicBool::new(false),
+            // Indexes that were made from the batches need no check.
+            times_checked: AtomicBool::new(indexes.is_some()),
             tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
             aborted: AtomicU8::new(ABORTED_UNKNOWN),
+            distrusted: AtomicBool::new(false),
+            damage: OnceLock::new(),
         }
     }
 
@@ -189,19 +201,33 @@ impl Segment {
         Ok(answer)
     }
 
+    /// Index files that are missing, or contradict themselves or the segment's size, are written anew.
     fn load_indexes(&self) -> io::Result<()> {
         if read_lock(&self.tail).indexes.is_some() {
             return Ok(());
         }
-        let offsets = Index::load(&self.offset_index_file()?)?;
-        let times: Index<TimeEntry> = Index::load(&self.time_index_file()?)?;
-        let largest_timestamp =
-            times.last().map(|last| (last.timestamp, self.base_offset + i64::from(last.relative_offset)));
         let mut tail = write_lock(&self.tail);
-        if tail.indexes.is_none() {
-            tail.indexes = Some(Indexes { offsets, times, largest_timestamp });
+        if tail.indexes.is_some() {
+            return Ok(());
         }
+        let believed = !self.distrusted.load(atomic::Ordering::SeqCst);
+        let read = if believed { check::read(self, &tail)? } else { None };
+        if read.is_none() {
+            self.times_checked.store(true, atomic::Ordering::SeqCst);
+        }
+        tail.indexes = Some(match read {
+            Some(indexes) => indexes,
+            None => check::rebuild(self, tail.size_bytes)?,
+        });
+        self.distrusted.store(false, atomic::Ordering::SeqCst);
         Ok(())
+    }
+
+    /// An index said something that the log does not confirm: it is written anew when it is next needed.
+    fn distrust_indexes(&self, what: &str) {
+        tracing::warn!(path = %self.path(names::LOG_SUFFIX).display(), "{what}: its indexes are written anew");
+        self.distrusted.store(true, atomic::Ordering::SeqCst);
+        write_lock(&self.tail).indexes = None;
     }
 
     /// Entries of the offset index and of the time index.
@@ -217,8 +243,23 @@ impl Segment {
     }
 
     pub fn largest_timestamp(&self) -> io::Result<Option<(i64, i64)>> {
-        self.load_indexes()?;
+        self.check_times()?;
         Ok(read_lock(&self.tail).indexes.as_ref().and_then(|indexes| indexes.largest_timestamp))
+    }
+
+    /// Once in a segment's life: a time index that ends too early, or says what no batch says, would hide records from
+    /// whoever asks by time.
+    fn check_times(&self) -> io::Result<()> {
+        self.load_indexes()?;
+        if self.times_checked.load(atomic::Ordering::SeqCst) {
+            return Ok(());
+        }
+        if !check::note_later_timestamps(self)? {
+            self.distrust_indexes("the last entry of the time index is of no batch");
+            self.load_indexes()?;
+        }
+        self.times_checked.store(true, atomic::Ordering::SeqCst);
+        Ok(())
     }
 
     /// Writes waiting index entries if enough wait, or all of them.
@@ -322,8 +363,14 @@ impl Segment {
     pub fn offset_floor_for_time(&self, timestamp: i64) -> io::Result<i64> {
         // Strictly before: the entry's own batch may be the answer, and the scan starts there.
         let order = |e: &TimeEntry| if e.timestamp < timestamp { Ordering::Less } else { Ordering::Greater };
+        self.check_times()?;
         let floor = self.floor(|i| &i.times, || self.time_index_file(), order)?;
-        Ok(floor.map_or(self.base_offset, |entry| self.base_offset + i64::from(entry.relative_offset)))
+        let Some(entry) = floor else { return Ok(self.base_offset) };
+        if check::is_of_a_batch(self, &entry)? {
+            return Ok(self.base_offset + i64::from(entry.relative_offset));
+        }
+        self.distrust_indexes("an entry of the time index is of no batch");
+        Ok(self.base_offset)
     }
 
     /// The first batch that ends at `offset` or later, and an open file.
@@ -339,7 +386,7 @@ impl Segment {
                 return found.map(|at| at.map(|at| (at, file))).map_err(|e| self.read_error(e));
             }
         }
-        tracing::warn!(path = %self.path(names::OFFSET_INDEX_SUFFIX).display(), "index entry is wrong; scanning instead");
+        self.distrust_indexes("an entry of the offset index is wrong");
         let found = scan_to(&file, 0, size_bytes, offset).map_err(|e| self.read_error(e))?;
         Ok(found.map(|at| (at, file)))
     }
@@ -358,28 +405,92 @@ impl Segment {
         let by_bytes = self.batch_floor(limit).map_err(|e| self.read_error(ScanError::Io(e)))?;
         let by_offset = self.position_floor(until).map_err(|e| self.read_error(ScanError::Io(e)))?;
         let floor = by_bytes.min(by_offset).max(start);
-        let mut scan = HeaderScan::new(file.file(), floor, size_bytes);
-        // `floor` begins a batch which may itself end past the limit: then the batch before it is the last.
-        let mut last = None;
-        while let Some(at) = scan.next().map_err(|e| self.read_error(e))? {
-            if at.end() > limit || at.header.next_offset() > until {
-                if last.is_none() && floor > start {
-                    last = Some((at.position, at.header.base_offset));
-                }
-                break;
-            }
-            last = Some((at.end(), at.header.next_offset()));
+        match last_whole(file, floor, floor > start, limit, until, size_bytes) {
+            // An index that points beside the batches, or past what was sought.
+            Err(ScanError::Bad { .. }) if floor > start => {}
+            Ok(LastWhole::FloorTooLate) => {}
+            Ok(LastWhole::Found(last)) => return Ok(last),
+            Err(error) => return Err(self.read_error(error)),
         }
-        Ok(last)
+        self.distrust_indexes("an entry of the offset index is wrong");
+        match last_whole(file, start, false, limit, until, size_bytes) {
+            Ok(LastWhole::Found(last)) => Ok(last),
+            Ok(LastWhole::FloorTooLate) => Ok(None),
+            Err(error) => Err(self.read_error(error)),
+        }
     }
 
     pub fn read_error(&self, error: ScanError) -> ReadError {
         let path = self.path(names::LOG_SUFFIX);
         match error {
-            ScanError::Io(source) => ReadError::Io { path, source },
-            ScanError::Bad { position, what } => ReadError::Corrupt { path, position, what },
+            ScanError::Io(source) => {
+                // A name that is gone may be a segment that was removed.
+                if source.kind() != io::ErrorKind::NotFound {
+                    self.note_damage(0, source.to_string());
+                }
+                ReadError::Io { path, source }
+            }
+            ScanError::Bad { position, what } => {
+                self.note_damage(position, what.clone());
+                ReadError::Corrupt { path, position, what }
+            }
         }
     }
+
+    /// The bytes at `position` are not what was written, or cannot be read: named and counted, once.
+    pub fn note_damage(&self, position: u64, what: String) {
+        let (_, next_offset) = self.end();
+        let damage = Damage {
+            path: self.path(names::LOG_SUFFIX),
+            base_offset: Offset(self.base_offset),
+            position,
+            // Which of its batches is meant costs a walk; the segment is what can be healed.
+            first_offset: Offset(self.base_offset),
+            next_offset: Offset(next_offset),
+            what,
+        };
+        if self.retired.load(atomic::Ordering::SeqCst) || self.damage.set(damage.clone()).is_err() {
+            return;
+        }
+        self.files.metrics.log_segments_damaged.inc();
+        tracing::error!("a read found damage: {damage}");
+    }
+
+    pub fn damage(&self) -> Option<Damage> {
+        self.damage.get().cloned()
+    }
+}
+
+enum LastWhole {
+    Found(Option<(u64, i64)>),
+    /// The batch that the walk began with lies behind what was sought.
+    FloorTooLate,
+}
+
+/// `answers`: the start of the walk is itself an end, if the batch there goes too far.
+fn last_whole(
+    file: &DiskFile,
+    from: u64,
+    answers: bool,
+    limit: u64,
+    until: i64,
+    size_bytes: u64,
+) -> Result<LastWhole, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, size_bytes);
+    let mut last = None;
+    while let Some(at) = scan.next()? {
+        if at.end() > limit || at.header.next_offset() > until {
+            if last.is_none() && answers {
+                if at.position > limit || at.header.base_offset > until {
+                    return Ok(LastWhole::FloorTooLate);
+                }
+                last = Some((at.position, at.header.base_offset));
+            }
+            break;
+        }
+        last = Some((at.end(), at.header.next_offset()));
+    }
+    Ok(LastWhole::Found(last))
 }
 
 fn scan_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<BatchAt>, ScanError> {

@@ -21,6 +21,7 @@ mod incremental_alter_configs;
 mod list_config_resources;
 mod list_offsets;
 mod no_authorizer;
+mod offline_partitions;
 mod offset_for_leader_epoch;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ use stratalog::metrics::Metrics;
 use stratalog::net::client::{self, Client, ClientConfig, OutgoingRecord, Producer, ProducerSettings, parse_bootstrap};
 use stratalog_protocol::messages::Request;
 use stratalog_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use stratalog_protocol::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use stratalog_protocol::messages::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use stratalog_protocol::{ErrorCode, Part, Records, Response, decode_response, encode_request};
@@ -63,6 +65,24 @@ impl Fixture {
 
     pub async fn start_with(settings: &[(&str, &str)]) -> Fixture {
         Fixture::start_in(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    /// A connection to a broker that was started elsewhere.
+    pub async fn on(running: Running) -> Fixture {
+        let stream = TcpStream::connect(running.address()).await.unwrap();
+        Fixture { running, stream, correlation_id: 0, dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// Stops, does something to the directory, and starts again.
+    pub async fn restart_after(self, between: impl FnOnce()) -> Fixture {
+        self.restart_after_with(&[], between).await
+    }
+
+    pub async fn restart_after_with(self, settings: &[(&str, &str)], between: impl FnOnce()) -> Fixture {
+        drop(self.stream);
+        self.running.stop().await.unwrap();
+        between();
+        Fixture::start_in(self.dir, settings).await
     }
 
     async fn start_in(dir: TempDir, settings: &[(&str, &str)]) -> Fixture {
@@ -137,6 +157,12 @@ impl Fixture {
         let created = self.ask(&request, 7).await.topics.remove(0);
         assert_eq!((created.error_code, created.error_message), (ErrorCode::NONE, None), "{name}");
         created.topic_id
+    }
+
+    pub async fn delete(&mut self, name: &str) {
+        let topics = vec![DeleteTopicState { name: Some(name.to_owned()), ..DeleteTopicState::default() }];
+        let request = DeleteTopicsRequest { topics, timeout_ms: 10_000, ..DeleteTopicsRequest::default() };
+        assert_eq!(self.ask(&request, 6).await.responses[0].error_code, ErrorCode::NONE);
     }
 
     /// Produces `count` records to partition 0 and waits for their acknowledgement.

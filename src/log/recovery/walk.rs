@@ -1,0 +1,280 @@
+//! One segment, walked from a place that can be believed to its end: what recovery knows of it. Reads only.
+//!
+//! Where the recovery point lies inside the segment, what is below it is not read again: the walk begins at a batch that
+//! both indexes and the log agree on. Indexes that contradict themselves or the log are not believed, and the walk begins
+//! at the segment's start.
+
+use std::io;
+use std::path::Path;
+
+use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
+use stratalog_types::{LeaderEpoch, Offset};
+
+use crate::log::config::LogConfig;
+use crate::log::epochs::EpochStart;
+use crate::log::names;
+use crate::log::scan::{BatchAt, HeaderScan, ScanError};
+use crate::log::segment::Indexes;
+use crate::log::segment::index::{self, Index, OffsetEntry, TimeEntry};
+use crate::platform::disk::DiskFile;
+
+pub const READ_BYTES: usize = 256 << 10;
+/// Bytes behind a bad batch in which the next good one is looked for.
+const RESYNC_BYTES_MAX: u64 = 256 << 20;
+
+/// What a walk over a segment found.
+pub struct Walk {
+    pub log: DiskFile,
+    pub size_bytes: u64,
+    /// The end of the last good batch.
+    pub end_position: u64,
+    pub next_offset: i64,
+    pub indexes: Indexes,
+    /// Entries of the index files that are kept: the walk has the later ones.
+    pub kept: (u64, u64),
+    pub epochs: Vec<EpochStart>,
+    pub bytes_since_index_entry: u64,
+    pub first_timestamp: Option<i64>,
+    /// Why the walk ended before the file did.
+    pub bad: Option<String>,
+    /// Where the first whole batch behind the bad bytes lies, and its base offset. `None`: none was looked for, or found.
+    pub resumes_at: Option<(u64, i64)>,
+}
+
+/// How far a segment is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust {
+    /// Batches wholly below it are not checked again.
+    pub below: i64,
+    /// Whether indexes may say where the walk begins.
+    pub indexes: bool,
+}
+
+impl Trust {
+    pub const NOTHING: Trust = Trust { below: i64::MIN, indexes: false };
+    /// Headers are walked, CRCs are not checked.
+    pub const BATCHES: Trust = Trust { below: i64::MAX, indexes: false };
+}
+
+/// Where a walk begins.
+struct Begin {
+    position: u64,
+    next_offset: i64,
+    indexes: Indexes,
+    kept: (u64, u64),
+    /// The position of the batch that the last kept offset entry names: up to it no entries are due.
+    indexed_until: Option<u64>,
+}
+
+/// Walks a segment. `config` says how dense the indexes are.
+pub fn walk(log: DiskFile, directory: &Path, base: i64, config: &LogConfig, trust: Trust) -> io::Result<Walk> {
+    let size_bytes = log.length()?;
+    let begin = if trust.indexes { believable(&log, directory, base, size_bytes, trust.below)? } else { None };
+    // Without a place to begin at, all of it is read.
+    let unchecked_below = if trust.indexes && begin.is_none() { i64::MIN } else { trust.below };
+    let begin = begin.unwrap_or_else(|| Begin {
+        position: 0,
+        next_offset: base,
+        indexes: Indexes::empty(),
+        kept: (0, 0),
+        indexed_until: None,
+    });
+    let mut found = Walk {
+        size_bytes,
+        end_position: begin.position,
+        next_offset: begin.next_offset,
+        indexes: begin.indexes,
+        kept: begin.kept,
+        epochs: Vec::new(),
+        bytes_since_index_entry: 0,
+        first_timestamp: if begin.position > 0 { first_timestamp(&log, size_bytes)? } else { None },
+        bad: None,
+        resumes_at: None,
+        log,
+    };
+    let log = found.log.clone();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut scan = HeaderScan::new(log.file(), begin.position, size_bytes);
+    loop {
+        let at = match scan.next() {
+            Ok(Some(at)) => at,
+            Ok(None) => return Ok(found),
+            Err(ScanError::Io(e)) => return Err(e),
+            Err(ScanError::Bad { what, .. }) => return found.ends_badly(what),
+        };
+        let header = &at.header;
+        let in_range = header.base_offset >= found.next_offset && header.last_offset() - base <= i64::from(i32::MAX);
+        if !in_range {
+            let what = format!("offset {} after offset {}", header.base_offset, found.next_offset - 1);
+            return found.ends_badly(what);
+        }
+        let checked = header.next_offset() > unchecked_below;
+        if checked && batch_crc(&log, at.position, header, &mut buffer)? != header.crc {
+            return found.ends_badly("the checksum of a batch does not match".to_owned());
+        }
+        found.note(base, &at, config, begin.indexed_until);
+    }
+}
+
+impl Walk {
+    fn note(&mut self, base: i64, at: &BatchAt, config: &LogConfig, indexed_until: Option<u64>) {
+        let header = &at.header;
+        let batch_bytes = header.batch_bytes() as u64;
+        self.indexes.note_timestamp(header.max_timestamp, header.last_offset());
+        match indexed_until {
+            Some(until) if at.position < until => {}
+            Some(until) if at.position == until => {
+                self.indexes.push_time(base);
+                self.bytes_since_index_entry = 0;
+            }
+            Some(_) | None => {
+                if self.bytes_since_index_entry > u64::from(config.index_interval_bytes) {
+                    self.indexes.push_offset(base, header.last_offset(), at.position);
+                    self.indexes.push_time(base);
+                    self.bytes_since_index_entry = 0;
+                }
+            }
+        }
+        self.bytes_since_index_entry += batch_bytes;
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        let epoch = LeaderEpoch(header.partition_leader_epoch);
+        if self.epochs.last().is_none_or(|last| last.epoch < epoch) {
+            self.epochs.push(EpochStart { epoch, start_offset: Offset(header.base_offset) });
+        }
+        self.end_position = at.end();
+        self.next_offset = header.next_offset();
+    }
+
+    fn ends_badly(mut self, what: String) -> io::Result<Walk> {
+        self.bad = Some(what);
+        self.resumes_at = next_good(&self.log, self.end_position, self.size_bytes, self.next_offset)?;
+        Ok(self)
+    }
+}
+
+/// The latest place at or before `below` that both indexes and the log agree on. `None`: there is none, or one of them is
+/// wrong.
+fn believable(log: &DiskFile, directory: &Path, base: i64, size_bytes: u64, below: i64) -> io::Result<Option<Begin>> {
+    let Some(offsets) = entries::<OffsetEntry>(directory, base, names::OFFSET_INDEX_SUFFIX)? else { return Ok(None) };
+    let Some(times) = entries::<TimeEntry>(directory, base, names::TIME_INDEX_SUFFIX)? else { return Ok(None) };
+    let kept = offsets.partition_point(|entry| base + i64::from(entry.relative_offset) < below);
+    let Some(last) = kept.checked_sub(1).and_then(|at| offsets.get(at)).copied() else { return Ok(None) };
+    let rises = offsets
+        .iter()
+        .take(kept)
+        .zip(offsets.iter().take(kept).skip(1))
+        .all(|(before, after)| before.relative_offset < after.relative_offset && before.position < after.position);
+    let Some(indexed) = batch_at(log, u64::from(last.position), size_bytes)? else { return Ok(None) };
+    let mut buffer = vec![0; READ_BYTES];
+    let agrees = indexed.header.last_offset() == base + i64::from(last.relative_offset)
+        && batch_crc(log, indexed.position, &indexed.header, &mut buffer)? == indexed.header.crc;
+    if !rises || !agrees {
+        return Ok(None);
+    }
+    let kept_times = times.partition_point(|entry| entry.relative_offset <= last.relative_offset);
+    let times: Vec<TimeEntry> = times.into_iter().take(kept_times).collect();
+    let times_rise = times.windows(2).all(|pair| match pair {
+        [before, after] => before.timestamp < after.timestamp && before.relative_offset <= after.relative_offset,
+        _ => true,
+    });
+    if !times_rise {
+        return Ok(None);
+    }
+    let begin = |position, next_offset, largest_timestamp| Begin {
+        position,
+        next_offset,
+        indexes: Indexes {
+            offsets: Index::kept(kept as u64, Some(last)),
+            times: Index::kept(times.len() as u64, times.last().copied()),
+            largest_timestamp,
+        },
+        kept: (kept as u64, times.len() as u64),
+        indexed_until: Some(indexed.position),
+    };
+    // From the batch with the largest timestamp that is indexed on: a later one may have a larger one.
+    let Some(newest) = times.last() else { return Ok(Some(begin(0, base, None))) };
+    let floor = offsets.iter().take(kept).rev().find(|entry| entry.relative_offset < newest.relative_offset);
+    let offset = base + i64::from(newest.relative_offset);
+    let mut scan = HeaderScan::new(log.file(), floor.map_or(0, |entry| u64::from(entry.position)), size_bytes);
+    loop {
+        match scan.next() {
+            Ok(Some(at)) if at.header.last_offset() < offset => {}
+            Ok(Some(at)) if at.header.base_offset <= offset && at.header.max_timestamp == newest.timestamp => {
+                let largest = Some((newest.timestamp, offset));
+                return Ok(Some(begin(at.position, at.header.base_offset, largest)));
+            }
+            Ok(_) | Err(ScanError::Bad { .. }) => return Ok(None),
+            Err(ScanError::Io(e)) => return Err(e),
+        }
+    }
+}
+
+/// All entries of an index file; `None` where it is missing or no whole number of them.
+fn entries<E: index::Entry>(directory: &Path, base: i64, suffix: &str) -> io::Result<Option<Vec<E>>> {
+    match std::fs::read(names::offset_file(directory, base, suffix)) {
+        Ok(bytes) => Ok(index::decode_all(&bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The batch whose header lies at `position`.
+fn batch_at(log: &DiskFile, position: u64, size_bytes: u64) -> io::Result<Option<BatchAt>> {
+    match HeaderScan::new(log.file(), position, size_bytes).next() {
+        Ok(at) => Ok(at),
+        Err(ScanError::Bad { .. }) => Ok(None),
+        Err(ScanError::Io(e)) => Err(e),
+    }
+}
+
+/// The first whole batch behind `position`, with a matching CRC and an offset of at least `offset_min`.
+fn next_good(log: &DiskFile, position: u64, size_bytes: u64, offset_min: i64) -> io::Result<Option<(u64, i64)>> {
+    /// Where the magic byte lies in a batch; it is 2.
+    const MAGIC_AT: usize = 16;
+    let until = size_bytes.min(position.saturating_add(RESYNC_BYTES_MAX));
+    let mut window = vec![0; READ_BYTES];
+    let mut crc_buffer = vec![0; READ_BYTES];
+    let mut at = position + 1;
+    while at + BATCH_HEADER_BYTES as u64 <= until {
+        let read = log.read_at(&mut window, at)?;
+        let filled = window.get(..read).unwrap_or_default();
+        for (from, bytes) in filled.windows(BATCH_HEADER_BYTES).enumerate() {
+            if bytes.get(MAGIC_AT) != Some(&2) {
+                continue;
+            }
+            let Ok(header) = BatchHeader::decode(bytes) else { continue };
+            let found = at + from as u64;
+            let fits = found + header.batch_bytes() as u64 <= size_bytes && header.last_offset_delta >= 0;
+            let follows = header.base_offset >= offset_min && header.base_offset - offset_min <= i64::from(i32::MAX);
+            if fits && follows && batch_crc(log, found, &header, &mut crc_buffer)? == header.crc {
+                return Ok(Some((found, header.base_offset)));
+            }
+        }
+        at += (read.saturating_sub(BATCH_HEADER_BYTES - 1)).max(1) as u64;
+    }
+    Ok(None)
+}
+
+/// The CRC-32C of a batch in a file, read piece by piece.
+pub fn batch_crc(log: &DiskFile, position: u64, header: &BatchHeader, buffer: &mut [u8]) -> io::Result<u32> {
+    const COVERED_FROM: u64 = 21;
+    debug_assert!(COVERED_FROM < BATCH_HEADER_BYTES as u64);
+    let end = position + header.batch_bytes() as u64;
+    let mut at = position + COVERED_FROM;
+    let mut crc = 0;
+    while at < end {
+        let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let piece = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = log.read_at(piece, at)?;
+        if read == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        crc = crc32c::crc32c_append(crc, piece.get(..read).unwrap_or_default());
+        at += read as u64;
+    }
+    Ok(crc)
+}
+
+pub fn first_timestamp(log: &DiskFile, size_bytes: u64) -> io::Result<Option<i64>> {
+    Ok(batch_at(log, 0, size_bytes)?.map(|at| at.header.max_timestamp))
+}

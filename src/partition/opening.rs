@@ -1,0 +1,504 @@
+//! Opening what is on disk, and making what is to be there.
+//!
+//! A partition that does not open is offline, named, and holds up nobody else. Every partition is opened in parallel,
+//! `num.recovery.threads.per.data.dir` at a time in each data directory; then the leader epochs of all that need a new
+//! one are raised in one change of the metadata; then they are served.
+//!
+//! A partition without a directory was lost with it, or its topic's creation was cut short: it is made anew, empty, at
+//! its log start. Not while a data directory is missing: then it is taken to be in that one, and is offline.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use stratalog_tiering::manifest::ManifestError;
+use stratalog_tiering::manifest::local_copy::{Found, LocalCopy};
+use stratalog_types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
+
+use super::leader::{Counters, Partition, log_config};
+use super::registry::{OfflinePartition, Partitions, Slot, count};
+use super::tier::{Tiered, TopicFacts, chain};
+use crate::config::{Settings, TopicConfig};
+use crate::log::{self, Log, LogConfig, LogDir, PartitionDir};
+use crate::metadata::{Image, Metadata, Topic};
+use crate::platform::lock;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("partition {topic_partition} cannot be opened: {source}")]
+    Log { topic_partition: TopicPartition, source: log::Error },
+    #[error("no data directory takes a new partition: {0}")]
+    NoDirectory(String),
+    #[error(transparent)]
+    Metadata(#[from] crate::metadata::Error),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// Partitions of a new topic that are made at a time. Each waits for half a dozen syncs, one after the other; those of
+/// different partitions share the disk's own commits.
+const CREATING_THREADS_MAX: usize = 16;
+/// Partitions that were made anew which are named one by one; the rest is counted.
+const LOST_NAMED_MAX: usize = 10;
+
+/// What the partitions of a topic have in common.
+struct TopicTerms {
+    topic: Arc<Topic>,
+    config: Arc<TopicConfig>,
+    facts: Arc<TopicFacts>,
+    validate_fully: bool,
+}
+
+impl TopicTerms {
+    fn of(topic: Arc<Topic>, settings: &Settings) -> Arc<TopicTerms> {
+        Arc::new(TopicTerms {
+            config: Arc::new(resolve(settings, &topic)),
+            facts: facts_of(&topic),
+            validate_fully: settings.text("stratalog.record.validation") == Some("full"),
+            topic,
+        })
+    }
+
+    fn name_of(&self, index: usize) -> TopicPartition {
+        let partition = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
+        TopicPartition { topic: self.topic.name.clone(), partition }
+    }
+}
+
+/// A partition to be opened or made.
+struct Wanted {
+    terms: Arc<TopicTerms>,
+    topic_partition: TopicPartition,
+    home: Arc<LogDir>,
+    there: There,
+}
+
+/// What is there of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum There {
+    Directory,
+    /// Nothing, and it is new.
+    New,
+    /// Nothing, although the metadata knows it.
+    Lost,
+}
+
+/// A log on its way to become a partition.
+struct Opened {
+    log: Arc<Log>,
+    tiered: Option<Arc<Tiered>>,
+    /// Nothing is served until the tier was asked.
+    held: bool,
+    /// Offsets may have been given out that the log no longer has: it takes a new epoch first.
+    unclean: bool,
+}
+
+/// What is found in the data directories, by partition.
+type OnDisk = HashMap<TopicPartition, Vec<(Arc<LogDir>, PartitionDir)>>;
+
+impl Partitions {
+    /// Opens every partition of the image, recovers what needs it, gives partitions that stopped uncleanly a new leader
+    /// epoch before their first append, and removes the directories of deleted topics.
+    pub fn open_all(&self, metadata: &Metadata, settings: &Settings, threads: usize) -> Result<(), OpenError> {
+        let image = metadata.image();
+        let mut found = self.find_on_disk();
+        self.remove_strays(&image, &mut found);
+        let terms: Vec<Arc<TopicTerms>> = image.topics().map(|topic| TopicTerms::of(topic.clone(), settings)).collect();
+        let asked = image.tier_owner_epoch.is_some();
+        let (wanted, mut slots) = self.plan(&terms, &found);
+        drop(found);
+        let opened = self.open_in_parallel(wanted, threads, asked);
+
+        let mut unclean: BTreeMap<TopicId, Vec<PartitionIndex>> = BTreeMap::new();
+        for (wanted, opened) in &opened {
+            if opened.as_ref().is_ok_and(|opened| opened.unclean) {
+                unclean.entry(wanted.terms.topic.id).or_default().push(wanted.topic_partition.partition);
+            }
+        }
+        if !unclean.is_empty() {
+            metadata.raise_leader_epochs(&unclean)?;
+        }
+        let image = metadata.image();
+        for (wanted, opened) in opened {
+            let (id, index) = (wanted.terms.topic.id, wanted.topic_partition.partition);
+            let epoch = leader_epoch(&image, id, index);
+            let slot = match opened.and_then(|opened| self.serve(&wanted, opened, epoch)) {
+                Ok(partition) => Slot::Served(partition),
+                Err(error) => {
+                    let path = wanted.home.path().join(wanted.topic_partition.to_string());
+                    offline(wanted.topic_partition.clone(), Some(path), chain(&error))
+                }
+            };
+            slots.insert((id, index), slot);
+        }
+        self.publish(&terms, slots);
+        Ok(())
+    }
+
+    /// Where each partition is, or why it cannot be opened.
+    fn plan(
+        &self,
+        terms: &[Arc<TopicTerms>],
+        found: &OnDisk,
+    ) -> (Vec<Wanted>, HashMap<(TopicId, PartitionIndex), Slot>) {
+        let mut wanted = Vec::new();
+        let mut slots = HashMap::new();
+        let mut choice = Choice::of(self);
+        for dirs in found.values() {
+            dirs.iter().for_each(|(log_dir, _)| choice.took(log_dir));
+        }
+        let missing = self.log_dirs.states().find(|state| state.dir.is_none());
+        let mut lost = 0;
+        for terms in terms {
+            for index in 0..terms.topic.partitions.len() {
+                let topic_partition = terms.name_of(index);
+                let key = (terms.topic.id, topic_partition.partition);
+                let there = found.get(&topic_partition).map(|dirs| of_topic(dirs, terms.topic.id)).unwrap_or_default();
+                let (home, there) = match there.as_slice() {
+                    [(log_dir, _)] => (log_dir.clone(), There::Directory),
+                    [(_, first), (_, second), ..] => {
+                        let (first, second) = (first.path.display(), second.path.display());
+                        let reason = format!(
+                            "it is in two data directories, {first} and {second}: move the one that is not wanted away and restart"
+                        );
+                        slots.insert(key, offline(topic_partition, None, reason));
+                        continue;
+                    }
+                    [] => {
+                        if let Some(missing) = &missing {
+                            let (path, why) = (missing.path.display(), missing.offline.unwrap_or_default());
+                            let reason = format!("it is in no data directory that opened, and {path} did not: {why}");
+                            slots.insert(key, offline(topic_partition, None, reason));
+                            continue;
+                        }
+                        lost += 1;
+                        if lost <= LOST_NAMED_MAX {
+                            tracing::error!(partition = %topic_partition, "its directory is in none of log.dirs: made anew");
+                        }
+                        let Some(home) = choice.next() else { continue };
+                        (home, There::Lost)
+                    }
+                };
+                wanted.push(Wanted { terms: terms.clone(), topic_partition, home, there });
+            }
+        }
+        if lost > LOST_NAMED_MAX {
+            tracing::error!(partitions = lost, "directories are in none of log.dirs: made anew; is one missing there?");
+        }
+        (wanted, slots)
+    }
+
+    fn open_in_parallel(
+        &self,
+        wanted: Vec<Wanted>,
+        threads: usize,
+        tier_asked: bool,
+    ) -> Vec<(Wanted, Result<Opened, OpenError>)> {
+        let mut by_home: Vec<Vec<Wanted>> = self.log_dirs.opened().map(|_| Vec::new()).collect();
+        for wanted in wanted {
+            let at = self.log_dirs.opened().position(|dir| Arc::ptr_eq(dir, &wanted.home)).unwrap_or_default();
+            if let Some(queue) = by_home.get_mut(at) {
+                queue.push(wanted);
+            }
+        }
+        let open_queue = |queue: Vec<Wanted>| {
+            on_threads(threads, queue, |wanted| {
+                let opened = self.open_one(&wanted, tier_asked);
+                Ok((wanted, opened))
+            })
+            .unwrap_or_default()
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = by_home
+                .split_off(1.min(by_home.len()))
+                .into_iter()
+                .map(|queue| scope.spawn(|| open_queue(queue)))
+                .collect();
+            let mut opened = open_queue(by_home.pop().unwrap_or_default());
+            for other in others {
+                opened.extend(other.join().unwrap_or_default());
+            }
+            opened
+        })
+    }
+
+    fn open_one(&self, wanted: &Wanted, tier_asked: bool) -> Result<Opened, OpenError> {
+        let Wanted { terms, topic_partition, home, there } = wanted;
+        let (name, id) = (topic_partition.clone(), terms.topic.id);
+        let config = log_config(&terms.config);
+        let log = match there {
+            There::Directory => self.open_or_heal(home, name, id, config),
+            There::Lost => Log::create_again(home, name, id, config),
+            There::New => Log::create(home, name, id, config),
+        };
+        let log = log.map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
+        self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
+        let lost = *there == There::Lost;
+        // What is left of a lost directory does not say whether it was ever tiered: then the bucket does.
+        let tiered = self.open_tiered(&log, &terms.config, &terms.facts, lost && tier_asked)?;
+        self.check_start(&log, tiered.as_deref());
+        // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
+        let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
+        let unclean = lost || held || log.was_unclean();
+        Ok(Opened { log, tiered, held, unclean })
+    }
+
+    /// What lies before the first segment must be in a tier, or it is named; and where the checkpoint of the log
+    /// start was lost, the tier's manifest has one.
+    fn check_start(&self, log: &Log, tiered: Option<&Tiered>) {
+        let (start, local_start) = (log.log_start_offset(), log.local_log_start_offset());
+        if let Some(tiered) = tiered {
+            let view = tiered.view();
+            if log.log_start_was_assumed() && view.is_known() && view.log_start_offset() < start {
+                log.lower_assumed_start(view.log_start_offset());
+            }
+        } else if start < local_start {
+            self.metrics.log_segments_damaged.inc();
+            tracing::error!(
+                partition = %log.topic_partition(), path = %log.path().display(), %start, first_segment = %local_start,
+                "segments are missing before the first one, and no tier has them: reads of their offsets are refused. Put the \
+                 files back, configure the tier that has them, or move the log start with DeleteRecords"
+            );
+        }
+    }
+
+    /// Opens a log; where it is damaged and the tier has what is lost, that is put aside here first.
+    fn open_or_heal(
+        &self,
+        home: &Arc<LogDir>,
+        name: TopicPartition,
+        id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Log>, log::Error> {
+        let mut healed_to = None;
+        loop {
+            let opened = Log::open(home, name.clone(), id, config.clone());
+            let Err(log::Error::Corrupt(damage)) = &opened else { return opened };
+            self.metrics.log_segments_damaged.inc();
+            let path = home.path().join(name.to_string());
+            let Some(tiered_until) = self.tier.as_ref().and_then(|_| tiered_until(&path, id)) else { return opened };
+            // Each round puts a later segment aside.
+            let at = (damage.base_offset, damage.first_offset);
+            if healed_to.is_some_and(|before| before >= at) || !Log::heal(home, &name, damage, tiered_until)? {
+                return opened;
+            }
+            healed_to = Some(at);
+        }
+    }
+
+    fn serve(&self, wanted: &Wanted, opened: Opened, epoch: LeaderEpoch) -> Result<Arc<Partition>, OpenError> {
+        let Wanted { terms, topic_partition, .. } = wanted;
+        let Opened { log, tiered, held, .. } = opened;
+        log.start_leader_epoch(epoch)
+            .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
+        let counters = Counters::of(&self.metrics, &terms.topic.name);
+        let (config, clock) = (terms.config.clone(), self.clock.clone());
+        let partition = Partition::new(log, config, epoch, clock, counters, terms.validate_fully);
+        if let Some(tiered) = tiered {
+            partition.set_tiered(tiered);
+            partition.set_behind_tier(held);
+        }
+        Ok(partition)
+    }
+
+    fn publish(&self, terms: &[Arc<TopicTerms>], mut slots: HashMap<(TopicId, PartitionIndex), Slot>) {
+        let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
+        for terms in terms {
+            let id = terms.topic.id;
+            let of_topic = (0..terms.topic.partitions.len()).map(|index| {
+                let name = terms.name_of(index);
+                slots
+                    .remove(&(id, name.partition))
+                    .unwrap_or_else(|| offline(name, None, "no data directory takes it".to_owned()))
+            });
+            let of_topic: Vec<Slot> = of_topic.collect();
+            self.metrics.partitions.inc_by(count(of_topic.iter().filter_map(Slot::served).count()));
+            by_topic.insert(id, of_topic.into());
+        }
+        self.metrics.topics.set(count(by_topic.len()));
+    }
+
+    /// Makes what is missing of `topic`; partitions that are known stay as they are.
+    pub(super) fn make_partitions(
+        &self,
+        metadata: &Metadata,
+        topic: &Topic,
+        settings: &Settings,
+    ) -> Result<(), OpenError> {
+        let terms = TopicTerms::of(Arc::new(topic.clone()), settings);
+        let known = self.slots(topic.id);
+        for tiered in known.iter().filter_map(|slot| slot.served()?.tiered()) {
+            tiered.set_topic(terms.facts.clone());
+        }
+        let mut choice = Choice::of(self);
+        let mut wanted = Vec::new();
+        for index in known.len()..topic.partitions.len() {
+            let topic_partition = terms.name_of(index);
+            // What a creation that was cut short has made is gone on with where it is.
+            let begun = self.log_dirs.online().find(|dir| dir.contains(&topic_partition)).cloned();
+            let there = if begun.is_some() { There::Directory } else { There::New };
+            let home = begun.or_else(|| choice.next()).ok_or_else(|| {
+                OpenError::NoDirectory(self.log_dirs.all_offline().unwrap_or("log.dirs is empty").to_owned())
+            })?;
+            wanted.push(Wanted { terms: terms.clone(), topic_partition, home, there });
+        }
+        let made = on_threads(CREATING_THREADS_MAX, wanted, |wanted| {
+            let opened = self.open_one(&wanted, false)?;
+            let epoch = leader_epoch(&metadata.image(), topic.id, wanted.topic_partition.partition);
+            self.serve(&wanted, opened, epoch)
+        })?;
+        let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
+        self.metrics.partitions.inc_by(count(made.len()));
+        by_topic.insert(topic.id, known.iter().cloned().chain(made.into_iter().map(Slot::Served)).collect());
+        self.metrics.topics.set(count(by_topic.len()));
+        Ok(())
+    }
+
+    /// The tier's half of a log that is to be tiered, or was: what lies in the tier stays readable, and stays ours to
+    /// remove, when tiering is turned off. Blocks.
+    pub(super) fn open_tiered(
+        &self,
+        log: &Arc<Log>,
+        config: &TopicConfig,
+        facts: &Arc<TopicFacts>,
+        ask: bool,
+    ) -> Result<Option<Arc<Tiered>>, OpenError> {
+        let Some(tier) = &self.tier else { return Ok(None) };
+        if config.remote_storage_enable || ask || Tiered::was_opened(log) {
+            Ok(Some(Arc::new(Tiered::open(tier.clone(), log.clone(), facts.clone())?)))
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn find_on_disk(&self) -> OnDisk {
+        let mut found = OnDisk::new();
+        for log_dir in self.log_dirs.online() {
+            for dir in log_dir.partitions_on_disk() {
+                found.entry(dir.topic_partition.clone()).or_default().push((log_dir.clone(), dir));
+            }
+        }
+        found
+    }
+
+    /// Directories whose topic is not in the image: deleted topics go, unknown ones stay and are named.
+    fn remove_strays(&self, image: &Image, found: &mut OnDisk) {
+        let known: HashSet<TopicId> = image.topics().map(|topic| topic.id).collect();
+        for dirs in found.values_mut() {
+            dirs.retain(|(log_dir, dir)| {
+                let Some(id) = dir.topic_id.filter(|id| !known.contains(id)) else { return true };
+                if !image.deleting.contains_key(&id) {
+                    tracing::warn!(
+                        path = %dir.path.display(),
+                        "directory of topic id {id}, which the metadata does not know: left alone; remove it by hand if it is not wanted"
+                    );
+                } else if let Err(error) = log_dir.remove_partition(dir) {
+                    tracing::error!(path = %dir.path.display(), "directory of a deleted topic not removed: {error}");
+                } else {
+                    return false;
+                }
+                true
+            });
+        }
+    }
+}
+
+/// Where new partitions go: to the directory that has the fewest (Kafka's rule), the first of several.
+struct Choice {
+    counts: Vec<(Arc<LogDir>, usize)>,
+}
+
+impl Choice {
+    fn of(partitions: &Partitions) -> Choice {
+        let by_directory: BTreeMap<PathBuf, usize> = partitions.partitions_by_directory();
+        let count_of = |dir: &Arc<LogDir>| by_directory.get(dir.path()).copied().unwrap_or_default();
+        Choice { counts: partitions.log_dirs.online().map(|dir| (dir.clone(), count_of(dir))).collect() }
+    }
+
+    fn took(&mut self, log_dir: &Arc<LogDir>) {
+        if let Some((_, count)) = self.counts.iter_mut().find(|(dir, _)| Arc::ptr_eq(dir, log_dir)) {
+            *count += 1;
+        }
+    }
+
+    fn next(&mut self) -> Option<Arc<LogDir>> {
+        let (dir, count) = self.counts.iter_mut().min_by_key(|(_, count)| *count)?;
+        *count += 1;
+        Some(dir.clone())
+    }
+}
+
+/// The directories that say they are of this topic; where none does, all of that name.
+fn of_topic(dirs: &[(Arc<LogDir>, PartitionDir)], topic: TopicId) -> Vec<&(Arc<LogDir>, PartitionDir)> {
+    let of_topic: Vec<_> = dirs.iter().filter(|(_, dir)| dir.topic_id == Some(topic)).collect();
+    if of_topic.is_empty() { dirs.iter().collect() } else { of_topic }
+}
+
+/// Everything of the topic below it is in the tier, or was deleted, as the directory's own copy of the manifest says.
+fn tiered_until(directory: &Path, topic: TopicId) -> Option<Offset> {
+    match LocalCopy::in_directory(directory).open() {
+        Ok(Found::Head(head)) if head.identity.of.topic_id == topic => Some(head.next_offset),
+        Ok(Found::Head(_) | Found::None | Found::Damaged) | Err(_) => None,
+    }
+}
+
+fn offline(topic_partition: TopicPartition, path: Option<PathBuf>, reason: String) -> Slot {
+    tracing::error!(partition = %topic_partition, "partition is offline: {reason}");
+    Slot::Offline(Arc::new(OfflinePartition { topic_partition, path, reason }))
+}
+
+fn leader_epoch(image: &Image, topic: TopicId, index: PartitionIndex) -> LeaderEpoch {
+    let partition = image.topic_by_id(topic).and_then(|topic| topic.partition(index));
+    partition.map(|partition| partition.leader_epoch).unwrap_or_default()
+}
+
+/// Does `work` on each item, several at a time. The answers are in the order of the items; after an error nothing more is
+/// begun, and the first error is the answer.
+fn on_threads<T: Send, R: Send>(
+    threads: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<R, OpenError> + Sync,
+) -> Result<Vec<R>, OpenError> {
+    let threads = threads.min(items.len());
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let done = Mutex::new((Vec::new(), None));
+    let run = || {
+        while let Some((at, item)) = { lock(&queue).next() } {
+            let result = work(item);
+            let mut done = lock(&done);
+            match result {
+                Ok(answer) => done.0.push((at, answer)),
+                Err(error) => {
+                    done.1.get_or_insert(error);
+                }
+            }
+            if done.1.is_some() {
+                return;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Without another thread those that run do all of it.
+            let _ = std::thread::Builder::new().name("partition-open".to_owned()).spawn_scoped(scope, run);
+        }
+        run();
+    });
+    let (mut answers, failure) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    answers.sort_unstable_by_key(|(at, _)| *at);
+    failure.map_or_else(|| Ok(answers.into_iter().map(|(_, answer)| answer).collect()), Err)
+}
+
+pub(super) fn facts_of(topic: &Topic) -> Arc<TopicFacts> {
+    let configs = topic.configs.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Arc::new(TopicFacts { partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX), configs })
+}
+
+/// A stored configuration was valid when it was set; one that no longer parses gives way to the defaults, loudly.
+pub(super) fn resolve(settings: &Settings, topic: &Topic) -> TopicConfig {
+    TopicConfig::resolve(settings, &topic.configs).or_else(|error| {
+        tracing::error!(topic = %topic.name, "stored topic configuration does not hold: {error}; the broker's defaults are used");
+        TopicConfig::resolve(settings, &Default::default())
+    })
+    .unwrap_or_else(|error| unreachable!("the broker's defaults were checked at start: {error}"))
+}
