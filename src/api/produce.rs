@@ -195,9 +195,7 @@ fn log_refusal(partition: &Partition, error: &AppendError) {
         AppendError::Batch(_) => {
             tracing::warn!(partition = %partition.topic_partition(), "batch refused: {error}");
         }
-        AppendError::Log(crate::log::AppendError::StorageFull | crate::log::AppendError::Offline(_)) => {
-            tracing::error!(partition = %partition.topic_partition(), "append failed: {error}");
-        }
+        // The log has said what is wrong with a disk, once and not for each try.
         AppendError::Log(_) | AppendError::BehindTier => {
             tracing::debug!(partition = %partition.topic_partition(), "append refused: {error}")
         }

@@ -49,6 +49,11 @@ pub enum StartError {
          first in log.dirs"
     )]
     MetadataElsewhere { found: String, wanted: String },
+    #[error(
+        "the metadata file {path} is {state}, and {partitions} partition directories are there: without it they would be \
+         nobody's. Put it back from a copy, or move those directories away to start anew"
+    )]
+    MetadataLost { path: String, state: &'static str, partitions: usize },
     #[error("directory {path} of the metadata file cannot be made: {source}")]
     MetadataDirectory { path: String, source: std::io::Error },
     #[error(transparent)]
@@ -203,7 +208,7 @@ impl Opening {
             ..LogDirOptions::default()
         };
         let log_dirs = LogDirs::open(&config.data_dirs, &options)?;
-        find_metadata(&config)?;
+        find_metadata(&config, &log_dirs)?;
         let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
         let metadata = Arc::new(Metadata::open(&config.metadata_dir.join(METADATA_FILE), broker)?);
         let image = metadata.image();
@@ -227,14 +232,21 @@ impl Opening {
 }
 
 /// An empty metadata file beside partitions whose metadata lies in another directory would make strays of them all.
-fn find_metadata(config: &BrokerConfig) -> Result<(), StartError> {
+fn find_metadata(config: &BrokerConfig, log_dirs: &LogDirs) -> Result<(), StartError> {
     let wanted = &config.metadata_dir;
-    if wanted.join(METADATA_FILE).exists() {
+    let file = wanted.join(METADATA_FILE);
+    let length = file.metadata().map(|metadata| metadata.len()).ok();
+    if length.is_some_and(|length| length > 0) {
         return Ok(());
     }
     if let Some(found) = config.data_dirs.iter().find(|dir| dir.join(METADATA_FILE).exists()) {
         let (found, wanted) = (found.display().to_string(), wanted.display().to_string());
         return Err(StartError::MetadataElsewhere { found, wanted });
+    }
+    let partitions = log_dirs.opened().map(|dir| dir.partitions_on_disk().len()).sum();
+    if partitions > 0 {
+        let state = if length.is_some() { "empty" } else { "missing" };
+        return Err(StartError::MetadataLost { path: file.display().to_string(), state, partitions });
     }
     let failed = |source| StartError::MetadataDirectory { path: wanted.display().to_string(), source };
     std::fs::create_dir_all(wanted).map_err(failed)

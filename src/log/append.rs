@@ -227,6 +227,7 @@ impl Log {
     /// A full disk is the producer's to retry; any other failed write ends the directory.
     fn write_failed(&self, error: Error) -> AppendError {
         if let Error::StorageFull { .. } = error {
+            self.dir.tell_full();
             return AppendError::StorageFull;
         }
         self.dir.health.take_offline(format!("{}: {}", self.topic_partition, Chain(&error)));

@@ -39,9 +39,30 @@ fn failed(error: impl std::fmt::Display) -> StoreError {
 }
 
 impl Store {
+    /// Opens the file, or makes it. Every checksum of it is looked at: a page that rots is an error, not another topic.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let database = Database::create(path)
-            .map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
+        let unreadable = |error: redb::DatabaseError| StoreError::Open {
+            path: path.to_owned(),
+            reason: format!("{error}; put it back from a copy of the data directory"),
+        };
+        // A damaged file may make the library panic; what it was doing then is dropped with it.
+        let opened = std::panic::catch_unwind(|| {
+            let mut database = Database::create(path)?;
+            let whole = database.check_integrity()?;
+            Ok((database, whole))
+        });
+        let (database, whole) = match opened {
+            Ok(opened) => opened.map_err(unreadable)?,
+            Err(_) => {
+                return Err(unreadable(redb::StorageError::Corrupted("no page of it makes sense".to_owned()).into()));
+            }
+        };
+        if !whole {
+            tracing::error!(
+                path = %path.display(),
+                "the metadata store was damaged and is again what its checksums vouch for: the last change may be missing"
+            );
+        }
         let store = Store { database };
         store.create_tables()?;
         Ok(store)

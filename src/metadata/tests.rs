@@ -13,6 +13,48 @@ fn new(name: &str, partitions: usize) -> NewTopic {
     NewTopic { name: name.to_owned(), assignment: vec![vec![1]; partitions], configs, created_at_ms: 7 }
 }
 
+/// Whatever rots, the store says so or what it says is right.
+#[test]
+fn a_flipped_bit_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metadata.redb");
+    let (before, after) = {
+        let metadata = open(&dir);
+        for topic in 0..40 {
+            metadata.create_topic(new(&format!("topic-{topic}"), 3)).unwrap();
+        }
+        let before = names(&metadata);
+        metadata.create_topic(new("the-last", 1)).unwrap();
+        (before, names(&metadata))
+    };
+    let bytes = std::fs::read(&path).unwrap();
+    let (mut refused, mut right) = (0, 0);
+    for at in (0..320).step_by(7).chain((320..bytes.len()).step_by(1999)) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &damaged).unwrap();
+        match Metadata::open(&path, Broker { id: 1, rack: None }) {
+            Err(error) => {
+                assert!(error.to_string().contains("metadata"), "{error}");
+                refused += 1;
+            }
+            Ok(metadata) => {
+                let found = names(&metadata);
+                assert!(found == after || found == before, "byte {at}: {} topics", found.len());
+                right += 1;
+            }
+        }
+    }
+    assert!(refused > 0 && right > 0, "{refused} refused, {right} right");
+}
+
+fn names(metadata: &Metadata) -> Vec<(String, usize)> {
+    let image = metadata.image();
+    let mut topics: Vec<_> = image.topics().map(|topic| (topic.name.to_string(), topic.partitions.len())).collect();
+    topics.sort();
+    topics
+}
+
 #[test]
 fn changes_survive_a_reopen() {
     let dir = tempfile::tempdir().unwrap();

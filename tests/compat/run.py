@@ -20,7 +20,7 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("harness_itself", "bad_input", "bad_store", "apache_tools", "real_records", "classic_groups", "crowd",
+SUITES = ("harness_itself", "bad_input", "bad_store", "faults", "apache_tools", "real_records", "classic_groups", "crowd",
           "subscribe", "group_tools", "lag_tools", "readme")
 
 

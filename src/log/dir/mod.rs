@@ -17,7 +17,7 @@ mod upkeep;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use stratalog_types::{Offset, TopicId, TopicPartition};
@@ -116,6 +116,8 @@ impl RecoveryPoint {
     }
 }
 
+const FULL_TOLD_EVERY_MS: i64 = 10_000;
+
 /// One open data directory; the lock is held as long as this lives.
 pub struct LogDir {
     path: PathBuf,
@@ -136,6 +138,7 @@ pub struct LogDir {
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
+    full_told_ms: AtomicI64,
     pub(super) metrics: Arc<Metrics>,
     /// Logs that are not believed although the last stop was clean.
     distrusted: Mutex<HashSet<TopicPartition>>,
@@ -182,6 +185,7 @@ impl LogDir {
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
             removals: Removals::default(),
+            full_told_ms: AtomicI64::new(i64::MIN),
             metrics,
             distrusted: Mutex::default(),
             reserve_bytes: options.reserve_bytes,
@@ -310,6 +314,16 @@ impl LogDir {
             } else {
                 tracing::info!(path = %self.path.display(), "the disk has room again: produce is accepted");
             }
+        }
+    }
+
+    /// A write found no room. Producers try again at once, so not every one is worth a line.
+    pub(super) fn tell_full(&self) {
+        let now_ms = self.clock.now_ms();
+        let told_ms = self.full_told_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(told_ms) >= FULL_TOLD_EVERY_MS {
+            self.full_told_ms.store(now_ms, Ordering::Relaxed);
+            tracing::error!(path = %self.path.display(), "no space left on the disk: produce is refused until there is some");
         }
     }
 

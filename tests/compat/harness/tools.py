@@ -155,6 +155,21 @@ def minio() -> pathlib.Path:
     return installed(f"minio-{MINIO_VERSION}", build) / "minio"
 
 
+def strace() -> str:
+    """The machine's own, or Debian's package unpacked beside it."""
+    own = shutil.which("strace")
+    if own:
+        return own
+
+    def build(part):
+        need("apt-get", "dpkg")
+        # Without lists of packages the first try fails; updating them needs root.
+        fetch = f"cd '{part}' && (apt-get download -q strace || (apt-get update -q && apt-get download -q strace))"
+        step(["bash", "-c", f"{fetch} && dpkg -x strace_*.deb ."])
+
+    return str(installed("strace", build) / "usr/bin/strace")
+
+
 INSTALLERS = {
     "kafka": kafka_libs,
     "java-client": java_client,
@@ -162,6 +177,7 @@ INSTALLERS = {
     "go-client": go_client,
     "node-member": lambda: node_client("member"),
     "minio": minio,
+    "strace": strace,
 }
 
 

@@ -94,6 +94,48 @@ def produce_request(topic: str, partition: int, records: bytes, acks: int = -1, 
     return header(PRODUCE, version) + body
 
 
+def fetch_request(topic: str, partition: int, offset: int, max_bytes: int = 1 << 20) -> bytes:
+    body = struct.pack(">iiiib", -1, 100, 1, max_bytes, 0)
+    return header(FETCH, 4) + body + array([string(topic) + array([struct.pack(">iqi", partition, offset, max_bytes)])])
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number and where the next thing begins."""
+    number = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return number >> 1 ^ -(number & 1), at
+
+
+def records_of(data: bytes) -> list[tuple[int, bytes]]:
+    """Offsets and values of whole uncompressed batches; every checksum is checked."""
+    found = []
+    while len(data) >= 61:
+        base, length = struct.unpack_from(">qi", data)
+        if len(data) < 12 + length:
+            break
+        (crc,) = struct.unpack_from(">I", data, 17)
+        if crc32c(data[21:12 + length]) != crc:
+            raise AssertionError(f"the checksum of the batch at offset {base} is wrong")
+        (count,), at = struct.unpack_from(">i", data, 57), 61
+        for _ in range(count):
+            length_of_record, at = read_varint(data, at)
+            end, at = at + length_of_record, at + 1
+            _, at = read_varint(data, at)
+            delta, at = read_varint(data, at)
+            key, at = read_varint(data, at)
+            at += max(key, 0)
+            size, at = read_varint(data, at)
+            found.append((base + delta, data[at:at + size]))
+            at = end
+        data = data[12 + length:]
+    return found
+
+
 class Closed(Exception):
     """The broker closed the connection."""
 
@@ -165,6 +207,15 @@ class Connection:
         at = 4 + 2 + len(topic.encode()) + 4
         _, error, offset = struct.unpack_from(">ihq", answer, at)
         return error, offset
+
+    def fetch(self, topic: str, partition: int, offset: int, max_bytes: int = 1 << 20) -> tuple[int, int, bytes]:
+        """(error code, high watermark, batches) of the one partition."""
+        answer = self.ask(fetch_request(topic, partition, offset, max_bytes))
+        at = 4 + 4 + 2 + len(topic.encode()) + 4
+        _, error, high_watermark, _, aborted = struct.unpack_from(">ihqqi", answer, at)
+        at += 26 + 16 * max(aborted, 0)
+        (length,) = struct.unpack_from(">i", answer, at)
+        return error, high_watermark, answer[at + 4:at + 4 + max(length, 0)]
 
     def end_offset(self, topic: str, partition: int) -> int:
         return self.offset_at(topic, partition, -1)

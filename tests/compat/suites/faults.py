@@ -1,0 +1,389 @@
+"""Faults under load: the disk fails, fills, slows down or lies while producers go on. What was acknowledged is there, what
+is damaged is named, the rest serves. Stratalog only.
+
+Calls fail by strace's injection, in the running broker; files are edited under it or between two starts.
+"""
+
+import os
+import pathlib
+import time
+
+from harness import broker as brokers, processes
+from harness.injection import Injection
+from harness.load import RETRIABLE, Load
+from harness.report import Report, Skip, check
+from harness.wire import Connection
+
+KAFKA_STORAGE_ERROR = 56
+# Small segments, so that some are closed; nothing is tiered where a case does not say so.
+SETTINGS = {"log.segment.bytes": "1048576", "log.retention.check.interval.ms": "1000",
+            "log.retention.ms": "-1"}
+LOCAL = {"remote.storage.enable": "false"}
+HURT, WELL = ("hurt", 0), ("well", 0)
+
+
+def run(report: Report, options) -> None:
+    if options.broker != "stratalog":
+        print("faults: Stratalog only", flush=True)
+        return
+    for name in [name for name in dir(Faults) if name.startswith("case_")]:
+        label = name.removeprefix("case_")
+        case = Faults(options.work_dir / f"faults-{label}")
+        report.case(f"faults/{label.replace('_', ' ')}", getattr(case, name))
+
+
+class Faults:
+    def __init__(self, directory: pathlib.Path):
+        self.directory = directory
+
+    def broker(self, **settings):
+        own = {key.replace("_", "."): value for key, value in settings.items()}
+        return brokers.Stratalog(self.directory, settings=SETTINGS | own)
+
+    def topics(self, broker, configs=None):
+        with Connection(broker.bootstrap) as connection:
+            for topic, _ in (HURT, WELL):
+                error = connection.create_topic(topic, 1, LOCAL if configs is None else configs)
+                check(error == 0, f"creating {topic}: error {error}")
+
+    def load(self, broker):
+        return Load(broker.bootstrap, HURT, WELL)
+
+    @staticmethod
+    def verify(load, broker, *partitions):
+        """All that was acknowledged is there; clients heard nothing that they would not try again after."""
+        for partition in partitions or (HURT, WELL):
+            load.partitions[partition].verify(broker.bootstrap)
+        errors = set().union(*(producer.errors for producer in load.partitions.values()))
+        check(errors <= RETRIABLE, f"producers heard {sorted(errors - RETRIABLE)}")
+        check("panicked at" not in broker.log_text(), "a panic in the log")
+
+    def partition_dir(self, broker, partition=HURT):
+        return broker.data_dir / f"{partition[0]}-{partition[1]}"
+
+    def closed(self, broker, suffix="log", partition=HURT):
+        """The oldest file of the partition, of which there is a younger one."""
+        files = sorted(self.partition_dir(broker, partition).glob(f"*.{suffix}"))
+        check(len(files) > 1, f"nothing closed: {files}")
+        return files[0]
+
+    @staticmethod
+    def named(broker, *words):
+        """A line of the log at warn or error has all of these words."""
+        for _ in range(100):
+            lines = [line for line in broker.log_text().splitlines() if '"WARN"' in line or '"ERROR"' in line]
+            if any(all(str(word).lower() in line.lower() for word in words) for line in lines):
+                return
+            time.sleep(0.1)
+        check(False, f"nothing says {words}:\n" + "\n".join(lines[-10:]))
+
+    # Calls that fail.
+
+    def case_a_sync_that_fails(self):
+        """The directory takes no more writes and shows nothing unsynced; a restart finds all that was acknowledged."""
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 50)
+                with Injection(broker.pid, "fdatasync,fsync", "error=EIO:when=5+"):
+                    error = load.wait_for_error(HURT)
+                check(error == KAFKA_STORAGE_ERROR, f"error {error}")
+                self.named(broker, "sync of", "failed")
+                time.sleep(0.5)
+                count = len(load.partitions[HURT].acknowledged)
+                time.sleep(0.5)
+                check(count == len(load.partitions[HURT].acknowledged), "acknowledged after a failed sync")
+                broker.kill()
+                broker.restart()
+                load.wait_for(HURT, 20)
+            self.verify(load, broker)
+
+    def case_no_room_at_any_write(self):
+        """Each write may find the disk full: refused, tried again, in order, and on without a restart."""
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 20)
+                with Injection(broker.pid, "pwritev,pwrite64,write", "error=ENOSPC:when=3+4", *self.files(broker)):
+                    load.wait_for_error(HURT)
+                    load.wait_for(HURT, 20)
+                load.wait_for(HURT, 20)
+            self.verify(load, broker)
+            broker.kill()
+            broker.restart()
+            self.verify(load, broker)
+
+    def files(self, broker, partition=HURT):
+        return sorted(self.partition_dir(broker, partition).glob("*.*"))
+
+    def case_no_room_for_new_segments(self):
+        """Files that cannot be made: the roll is tried again."""
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 20)
+                with Injection(broker.pid, "openat", "error=ENOSPC"):
+                    load.wait_for_error(HURT)
+                load.wait_for(HURT, 20)
+            self.verify(load, broker)
+            broker.kill()
+            broker.restart()
+            self.verify(load, broker)
+
+    def case_a_slow_disk(self):
+        """Every sync takes a quarter of a second: slower, nothing else."""
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 20)
+                with Injection(broker.pid, "fdatasync", "delay_exit=250000"):
+                    load.wait_for(HURT, 8)
+                load.wait_for(HURT, 20)
+            self.verify(load, broker)
+            check(not set().union(*(p.errors for p in load.partitions.values())), "an error of a slow disk")
+
+    def case_reads_that_fail(self):
+        """EIO on a closed segment: named, an error for who asks for it, the rest is served; over when the disk is well."""
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+                segment = self.closed(broker)
+                with Injection(broker.pid, "pread64,preadv,preadv2,sendfile,read", "error=EIO", segment):
+                    with Connection(broker.bootstrap) as connection:
+                        error, _, data = connection.fetch(*HURT, 0)
+                        check(error == KAFKA_STORAGE_ERROR and not data, f"error {error}, {len(data)} bytes")
+                        check(connection.fetch(*WELL, 0)[0] == 0, "the other partition does not answer")
+                    load.wait_for(WELL, 10)
+                    load.wait_for(HURT, 10)
+                    self.named(broker, segment.name)
+            self.verify(load, broker)
+
+    # Files that are not what they were.
+
+    def damaged(self, broker, damage, *words, clean=False, suffix="log", other=()):
+        """Loads, stops, damages, starts: the other partition serves all, the damage is named."""
+        self.topics(broker)
+        with self.load(broker) as load:
+            load.wait_for(HURT, 300)
+        broker.stop() if clean else broker.kill()
+        file = self.closed(broker, suffix) if suffix else None
+        damage(file)
+        broker.restart()
+        load.partitions[WELL].verify(broker.bootstrap)
+        if words:
+            self.named(broker, *words)
+        return load
+
+    @staticmethod
+    def flip(file, at=None):
+        """One bit, in the middle of the file if nothing else is said."""
+        with open(file, "r+b") as f:
+            f.seek(0, os.SEEK_END)
+            at = f.tell() // 2 if at is None else at
+            f.seek(at)
+            (byte,) = f.read(1)
+            f.seek(at)
+            f.write(bytes([byte ^ 0x10]))
+
+    @staticmethod
+    def cut(file):
+        os.truncate(file, file.stat().st_size // 2 + 7)
+
+    def refusing(self, broker, at=0):
+        """The error of whoever reads the damaged partition, while the broker lives."""
+        with Connection(broker.bootstrap) as connection:
+            error, _, _ = connection.fetch(*HURT, at)
+        return error
+
+    def case_a_segment_deleted_while_running(self):
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+                # A start of its own, so that no descriptor of it is open.
+                broker.stop()
+                broker.restart()
+                segment = self.closed(broker)
+                segment.unlink()
+                with Connection(broker.bootstrap) as connection:
+                    error = connection.fetch(*HURT, 0)[0]
+                check(error == KAFKA_STORAGE_ERROR, f"error {error}")
+                self.named(broker, segment.name)
+                load.wait_for(HURT, 20)
+                load.wait_for(WELL, 20)
+            first = int(sorted(self.partition_dir(broker).glob("*.log"))[0].stem)
+            load.partitions[HURT].verify(broker.bootstrap, first)
+            load.partitions[WELL].verify(broker.bootstrap)
+
+    def case_a_segment_truncated_while_running(self):
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+                segment = self.closed(broker)
+                with Connection(broker.bootstrap) as connection:
+                    check(connection.fetch(*HURT, 0)[0] == 0, "not readable before")
+                    self.cut(segment)
+                    offset, error = 0, 0
+                    while not error and offset < 2000:
+                        error, _, data = connection.fetch(*HURT, offset, 100_000)
+                        offset += 10 * max(len(data) // 9_500, 1)
+                check(error == KAFKA_STORAGE_ERROR, f"error {error}, at offset {offset}")
+                self.named(broker, segment.name)
+                load.wait_for(HURT, 20)
+            following = int(sorted(self.partition_dir(broker).glob("*.log"))[1].stem)
+            load.partitions[HURT].verify(broker.bootstrap, following)
+            load.partitions[WELL].verify(broker.bootstrap)
+
+    def case_a_read_only_disk(self):
+        volume = self.directory / "volume"
+        volume.mkdir(parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", volume]
+        if os.geteuid() != 0 or processes.run(mount, 10).returncode != 0:
+            raise Skip("cannot mount a small file system here")
+        (volume / "data").mkdir()
+        (self.directory / "data").symlink_to(volume / "data")
+        try:
+            with self.broker(stratalog_log_dir_reserve_bytes=str(4 << 20)) as broker:
+                self.topics(broker)
+                with self.load(broker) as load:
+                    load.wait_for(HURT, 100)
+                    # As after an error of the file system: writable descriptors do not keep it from happening.
+                    done = processes.run(["mount", "-o", "remount,ro", "--force", volume], 10)
+                    if done.returncode != 0:
+                        with Injection(broker.pid, "pwritev,pwrite64,write,openat,fdatasync,rename,unlink",
+                                       "error=EROFS", volume / "data", *self.files(broker)):
+                            load.wait_for_error(HURT)
+                    else:
+                        load.wait_for_error(HURT)
+                    with Connection(broker.bootstrap) as connection:
+                        check(connection.fetch(*HURT, 0)[0] == 0, "reads do not go on")
+                    broker.kill()
+                    processes.run(["mount", "-o", "remount,rw", volume], 10)
+                    broker.restart()
+                    load.wait_for(HURT, 20)
+                self.verify(load, broker)
+        finally:
+            processes.run(["umount", "-l", volume], 10)
+
+    def case_a_bit_flipped_in_an_offset_index(self):
+        with self.broker() as broker:
+            load = self.damaged(broker, self.flip, suffix="index")
+            self.verify(load, broker)
+
+    def case_a_bit_flipped_in_a_time_index(self):
+        with self.broker() as broker:
+            load = self.damaged(broker, self.flip, suffix="timeindex")
+            self.verify(load, broker)
+
+    def case_indexes_deleted(self):
+        with self.broker() as broker:
+            def delete(_):
+                for file in self.partition_dir(broker).glob("*index"):
+                    file.unlink()
+
+            load = self.damaged(broker, delete, clean=True)
+            self.verify(load, broker)
+
+    def case_a_bit_flipped_in_a_snapshot(self):
+        with self.broker() as broker:
+            def flip(_):
+                for file in self.partition_dir(broker).glob("*.snapshot"):
+                    self.flip(file)
+
+            load = self.damaged(broker, flip)
+            self.verify(load, broker)
+
+    def case_a_rotten_recovery_point_checkpoint(self):
+        with self.broker() as broker:
+            file = broker.data_dir / "recovery-point-offset-checkpoint"
+            load = self.damaged(broker, lambda _: file.write_bytes(b"0\n\xffrot"), file.name)
+            self.verify(load, broker)
+
+    def case_a_rotten_log_start_checkpoint(self):
+        with self.broker() as broker:
+            file = broker.data_dir / "log-start-offset-checkpoint"
+            load = self.damaged(broker, lambda _: file.write_bytes(b"0\n\xffrot"), file.name)
+            self.verify(load, broker)
+
+    def case_a_rotten_leader_epoch_checkpoint(self):
+        with self.broker() as broker:
+            load = self.damaged(broker, lambda _: (self.partition_dir(broker) / "leader-epoch-checkpoint").write_bytes(
+                b"0\n\xffrot"), "leader-epoch-checkpoint")
+            self.verify(load, broker)
+
+    def case_a_bit_flipped_in_a_closed_segment(self):
+        """Below the recovery point: never cut; the partition says where it is damaged, the others serve."""
+        with self.broker(stratalog_log_scrub_bytes_per_second="100000000") as broker:
+            load = self.damaged(broker, self.flip, "00000000000000000000.log")
+            check(self.closed(broker).stat().st_size > 900_000, "the segment was cut")
+            with Connection(broker.bootstrap) as connection:
+                check(connection.fetch(*WELL, 0)[0] == 0, "the other partition does not answer")
+            return f"its readers hear {self.refusing(broker)}, {len(load.partitions[HURT].acknowledged)} batches"
+
+    def case_a_rotten_metadata_store(self):
+        """Nothing can be served without it: the start says which file, and what to do; the logs are untouched."""
+        with self.broker() as broker:
+            self.topics(broker)
+            with self.load(broker) as load:
+                load.wait_for(HURT, 50)
+            broker.stop()
+            store = broker.data_dir / "stratalog-metadata.redb"
+            before = store.read_bytes()
+            for damage in (lambda: self.flip(store, 12), lambda: os.truncate(store, 1000), lambda: store.write_bytes(b"")):
+                damage()
+                try:
+                    broker.restart()
+                except brokers.StartError as refused:
+                    check(store.name in str(refused), f"the start does not name the file: {str(refused)[-600:]}")
+                    check("panicked" not in str(refused), f"a panic: {str(refused)[-600:]}")
+                else:
+                    # Whatever it could still read is all there is to know.
+                    self.verify(load, broker)
+                    broker.stop()
+                store.write_bytes(before)
+            broker.restart()
+            self.verify(load, broker)
+
+    # With a tier behind it.
+
+    def case_a_damaged_segment_that_the_tier_has(self):
+        """Healed: the tier's copy answers."""
+        with self.broker() as broker:
+            self.topics(broker, {})
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+            broker.flush(HURT[0])
+            broker.kill()
+            segment = self.closed(broker)
+            self.flip(segment)
+            broker.restart()
+            self.verify(load, broker)
+            return f"{segment.name}"
+
+    def case_a_deleted_segment_that_the_tier_has(self):
+        with self.broker() as broker:
+            self.topics(broker, {})
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+            broker.flush(HURT[0])
+            broker.stop()
+            self.closed(broker).unlink()
+            broker.restart()
+            self.verify(load, broker)
+
+    def case_a_damaged_segment_is_not_uploaded(self):
+        """A rotten batch never leaves as good: the upload stops there and names it."""
+        with self.broker(remote_log_manager_task_interval_ms="3600000") as broker:
+            self.topics(broker, {})
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+            segment = self.closed(broker)
+            self.flip(segment)
+            flush = processes.run(broker.tier_command("flush", "--topic", HURT[0], "--wait"), 120,
+                                  env=brokers.plain_environment())
+            check(flush.returncode != 0, "a rotten segment was uploaded")
+            check(segment.name in flush.stderr, f"the segment is not named: {flush.stderr[-800:]}")
+            broker.flush(WELL[0])
+            load.partitions[WELL].verify(broker.bootstrap)
