@@ -21,7 +21,9 @@ fn of_batch(error: &BatchError) -> ErrorCode {
         BatchError::InvalidRecord { .. } | BatchError::UnsupportedFormat(_) => ErrorCode::INVALID_RECORD,
         BatchError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
         BatchError::UnsupportedCompression(_) => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
-        BatchError::InvalidTimestamp { .. } => ErrorCode::INVALID_TIMESTAMP,
+        BatchError::LogAppendTime => ErrorCode::INVALID_TIMESTAMP,
+        BatchError::Records(faults) if faults.has_timestamp() => ErrorCode::INVALID_TIMESTAMP,
+        BatchError::Records(_) => ErrorCode::INVALID_RECORD,
     }
 }
 

@@ -148,42 +148,52 @@ impl Placing<'_> {
     }
 }
 
-/// A partition's refusal: the code, and since version 8 which record and why (KIP-467).
+/// A partition's refusal: the code, and since version 8 which records and why (KIP-467).
 struct Refusal {
     code: ErrorCode,
-    index: Option<u32>,
     message: Option<String>,
+    record_errors: Vec<BatchIndexAndErrorMessage>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Refusal {
-        Refusal { code, index: None, message: None }
+        Refusal { code, message: None, record_errors: Vec::new() }
     }
 }
 
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Refusal {
-        let index = match &error {
-            AppendError::Batch(
-                BatchError::InvalidRecord { index, .. } | BatchError::InvalidTimestamp { index, .. },
-            ) => *index,
-            AppendError::Batch(_) | AppendError::Log(_) | AppendError::BehindTier => None,
-        };
-        Refusal { code: error::of_append(&error), index, message: Some(error.to_string()) }
+        Refusal {
+            code: error::of_append(&error),
+            record_errors: record_errors(&error),
+            message: Some(error.to_string()),
+        }
+    }
+}
+
+fn record_errors(error: &AppendError) -> Vec<BatchIndexAndErrorMessage> {
+    let row = |index: u32, message: String| BatchIndexAndErrorMessage {
+        batch_index: i32::try_from(index).unwrap_or(i32::MAX),
+        batch_index_error_message: Some(message),
+    };
+    match error {
+        AppendError::Batch(BatchError::Records(faults)) => {
+            faults.iter().map(|fault| row(fault.index, fault.reason.to_string())).collect()
+        }
+        AppendError::Batch(BatchError::InvalidRecord { index: Some(index), reason }) => {
+            vec![row(*index, reason.to_string())]
+        }
+        AppendError::Batch(_) | AppendError::Log(_) | AppendError::BehindTier => Vec::new(),
     }
 }
 
 impl Refusal {
     fn response(self, index: i32) -> PartitionProduceResponse {
-        let record_errors = self.index.map(|at| BatchIndexAndErrorMessage {
-            batch_index: i32::try_from(at).unwrap_or(i32::MAX),
-            batch_index_error_message: self.message.clone(),
-        });
         PartitionProduceResponse {
             index,
             error_code: self.code,
             base_offset: -1,
-            record_errors: record_errors.into_iter().collect(),
+            record_errors: self.record_errors,
             error_message: self.message,
             ..PartitionProduceResponse::default()
         }

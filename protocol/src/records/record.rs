@@ -190,6 +190,30 @@ pub(crate) fn put_record(out: &mut Vec<u8>, offset_delta: i32, timestamp_delta: 
     Some(())
 }
 
+/// Appends a record that was read, with its headers' bytes as they are; `None`, with `out` unchanged, as above.
+pub(crate) fn put_record_ref(
+    out: &mut Vec<u8>,
+    offset_delta: i32,
+    timestamp_delta: i64,
+    record: &RecordRef<'_>,
+) -> Option<()> {
+    let header_count = i32::try_from(record.headers.left).ok()?;
+    let mut length = 1 + varint::len_i64(timestamp_delta) + varint::len_i32(offset_delta);
+    length += nullable_len(record.key)? + nullable_len(record.value)? + varint::len_i32(header_count);
+    let length = i32::try_from(length.checked_add(record.headers.rest.len())?).ok()?;
+
+    out.reserve(length as usize + 5);
+    varint::put_i32(out, length);
+    out.push(0);
+    varint::put_i64(out, timestamp_delta);
+    varint::put_i32(out, offset_delta);
+    put_nullable(out, record.key);
+    put_nullable(out, record.value);
+    varint::put_i32(out, header_count);
+    out.extend_from_slice(record.headers.rest);
+    Some(())
+}
+
 fn nullable_len(field: Option<&[u8]>) -> Option<usize> {
     let Some(bytes) = field else { return Some(1) };
     let length = i32::try_from(bytes.len()).ok()?;

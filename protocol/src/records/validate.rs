@@ -1,21 +1,29 @@
 //! Whether a producer's batch may be appended.
 //!
 //! Owns the rules of Kafka's produce path (one batch, magic 2, sizes, CRC, counts, producer fields, codec, timestamps,
-//! keys) and the kind of refusal. Changes no byte: what the broker sets, [`super::set_max_timestamp`] and the log set.
+//! keys) and the kind of refusal; with them, since it is one walk, the batch anew in the topic's codec
+//! ([`accept_produce`]). Changes no byte of what was sent: what the broker sets, [`super::set_max_timestamp`] and the log
+//! set.
 //!
 //! The header and the CRC are always checked, uncompressed records always walked. Compressed records are walked, with
-//! an output cap, when the topic is compacted or [`ValidationRules::full`] is set; otherwise the header's count and max
-//! timestamp are trusted for them.
+//! an output cap, when something goes by them ([`needs_unpacking`]); otherwise the header's count and max timestamp are
+//! trusted for them. A header whose max timestamp would be refused is not trusted either: the refusal names the records.
+//!
+//! Wrong keys and timestamps are told record by record, as Kafka does, up to [`FAULTS_MAX`]; what breaks the format ends
+//! the walk.
 //!
 //! Stricter than Kafka, where Kafka would store what harms a consumer or drop bytes that it acknowledges: trailing bytes
 //! after the batch, offset deltas that are not 0, 1, 2, ..., attribute bits without a meaning, lengths below -1.
 
 use super::batch::{Batch, RecordsError};
 use super::compression::CompressionError;
-use super::{Attributes, BatchHeader, CodecId, HeaderError, TimestampType};
+use super::rewrite::{BatchRewriter, Compression};
+use super::{Attributes, BatchHeader, BuildError, CodecId, HeaderError, TimestampType};
 
 const ATTRIBUTES_KNOWN: i16 =
     0x07 | Attributes::LOG_APPEND_TIME | Attributes::TRANSACTIONAL | Attributes::CONTROL_BATCH;
+/// Records of one batch that a refusal names: Kafka names all, and clients tell the others of the same refusal.
+pub const FAULTS_MAX: usize = 1000;
 /// A record without a timestamp.
 const NO_TIMESTAMP: i64 = -1;
 
@@ -34,7 +42,7 @@ pub struct ValidationRules {
     pub output_bytes_max: usize,
     /// The topic's `message.timestamp.type`.
     pub timestamp_type: TimestampType,
-    /// `message.timestamp.before.max.ms`.
+    /// `message.timestamp.before.max.ms`; `i64::MAX`: no bound.
     pub timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`.
     pub timestamp_after_max_ms: i64,
@@ -59,6 +67,27 @@ impl ValidationRules {
     }
 }
 
+impl ValidationRules {
+    /// Whether there is a bound in the past, which a batch's header cannot vouch for.
+    fn has_earliest(&self) -> bool {
+        self.timestamp_type == TimestampType::CreateTime && self.timestamp_before_max_ms < i64::MAX
+    }
+
+    /// A record without a timestamp passes, and where the broker's clock rules every one does, as in Kafka.
+    fn check(&self, timestamp: i64) -> Result<(), FaultReason> {
+        if self.timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {
+            return Ok(());
+        }
+        let earliest = self.now_ms.saturating_sub(self.timestamp_before_max_ms);
+        let latest = self.now_ms.saturating_add(self.timestamp_after_max_ms);
+        if (earliest..=latest).contains(&timestamp) {
+            Ok(())
+        } else {
+            Err(FaultReason::TimestampOutOfRange { timestamp, earliest, latest })
+        }
+    }
+}
+
 /// A batch that may be appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValidatedBatch {
@@ -75,6 +104,58 @@ impl ValidatedBatch {
     /// retention and the time index go by it.
     pub fn needs_max_timestamp(&self) -> bool {
         self.max_timestamp != self.header.max_timestamp
+    }
+}
+
+/// A batch that may be appended, with the bytes to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedBatch {
+    /// Of the batch to append: of the new one where it was written anew.
+    pub validated: ValidatedBatch,
+    /// The batch in the topic's codec; `None`: as it was sent.
+    pub rewritten: Option<Vec<u8>>,
+}
+
+/// What one record did wrong that is told record by record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordFault {
+    /// The record's place in the batch.
+    pub index: u32,
+    pub reason: FaultReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FaultReason {
+    #[error("a compacted topic takes no record without a key")]
+    NoKey,
+    #[error("timestamp {timestamp} is not within [{earliest}, {latest}]")]
+    TimestampOutOfRange { timestamp: i64, earliest: i64, latest: i64 },
+}
+
+/// The records that a batch is refused for: one at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFaults(Vec<RecordFault>);
+
+impl RecordFaults {
+    pub fn iter(&self) -> impl Iterator<Item = &RecordFault> {
+        self.0.iter()
+    }
+
+    /// One bad timestamp makes the whole refusal INVALID_TIMESTAMP, as in Kafka.
+    pub fn has_timestamp(&self) -> bool {
+        self.0.iter().any(|fault| matches!(fault.reason, FaultReason::TimestampOutOfRange { .. }))
+    }
+}
+
+impl std::fmt::Display for RecordFaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.0.len();
+        let more = if count < FAULTS_MAX { "" } else { " or more" };
+        write!(f, "{count}{more} of the batch's records are refused")?;
+        match self.0.first() {
+            Some(RecordFault { index, reason }) => write!(f, ", first record {index}: {reason}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -96,9 +177,12 @@ pub enum BatchError {
     /// INVALID_RECORD from Kafka 4, which has no older formats left.
     #[error("message format {0} is not supported: only magic 2 is; use a client of Kafka 0.11 or later")]
     UnsupportedFormat(i8),
-    /// INVALID_TIMESTAMP; `index` as above.
-    #[error("invalid timestamp: {reason}")]
-    InvalidTimestamp { index: Option<u32>, reason: TimestampReason },
+    /// INVALID_TIMESTAMP: producers may not set the timestamp type to LogAppendTime.
+    #[error("invalid timestamp: producers may not set the timestamp type to LogAppendTime")]
+    LogAppendTime,
+    /// INVALID_TIMESTAMP where one of the faults is a timestamp's, else INVALID_RECORD.
+    #[error("{0}")]
+    Records(RecordFaults),
 }
 
 /// What of the bytes is damaged.
@@ -131,23 +215,31 @@ pub enum InvalidReason {
     Producer { producer_id: i64, producer_epoch: i16, base_sequence: i32 },
     #[error("offset delta {found} instead of {expected}")]
     OffsetDelta { found: i64, expected: u32 },
-    #[error("a compacted topic takes no record without a key")]
-    NoKey,
     #[error(transparent)]
     Records(RecordsError),
 }
 
-/// What a timestamp did wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TimestampReason {
-    #[error("{timestamp} is not within [{earliest}, {latest}]")]
-    OutOfRange { timestamp: i64, earliest: i64, latest: i64 },
-    #[error("producers may not set the timestamp type to LogAppendTime")]
-    LogAppendTime,
+/// Whether accepting the batch that `header` opens means to decompress or to compress: what costs far more than its
+/// bytes say.
+pub fn needs_unpacking(header: &BatchHeader, rules: &ValidationRules, target: Option<Compression>) -> bool {
+    let codec = header.attributes.codec();
+    let goes_by_records =
+        rules.compacted || rules.full || rules.has_earliest() || rules.check(header.max_timestamp).is_err();
+    (codec != CodecId::NONE && goes_by_records) || target.is_some_and(|target| target.codec != codec)
 }
 
 /// Checks the bytes that a Produce request carries for one partition.
 pub fn validate_produce(bytes: &[u8], rules: &ValidationRules) -> Result<ValidatedBatch, BatchError> {
+    accept_produce(bytes, rules, None).map(|accepted| accepted.validated)
+}
+
+/// Checks the bytes that a Produce request carries for one partition, and writes them anew where their codec is not the
+/// `target`'s. As in Kafka the level alone changes nothing, and what was written anew has to keep the maximum too.
+pub fn accept_produce(
+    bytes: &[u8],
+    rules: &ValidationRules,
+    target: Option<Compression>,
+) -> Result<AcceptedBatch, BatchError> {
     let batch = Batch::at_start(bytes).map_err(|error| refuse_header(error, bytes.len()))?;
     let header = batch.header;
     check_codec(header.attributes.codec(), rules)?;
@@ -168,14 +260,45 @@ pub fn validate_produce(bytes: &[u8], rules: &ValidationRules) -> Result<Validat
     }
     check_header(&header)?;
 
-    let walked = header.attributes.codec() == CodecId::NONE || rules.compacted || rules.full;
-    let max_timestamp = if walked {
-        walk_records(&batch, rules)?
-    } else {
-        check_timestamp(header.max_timestamp, None, rules)?;
-        header.max_timestamp
+    let target = target.filter(|target| target.codec != header.attributes.codec());
+    if header.attributes.codec() != CodecId::NONE && !needs_unpacking(&header, rules, target) {
+        let validated = ValidatedBatch { header, max_timestamp: header.max_timestamp, walked: false };
+        return Ok(AcceptedBatch { validated, rewritten: None });
+    }
+    let mut rewriter = target.map(|_| BatchRewriter::of(&header));
+    let max_timestamp = walk_records(&batch, rules, rewriter.as_mut())?;
+    let rewritten = match (rewriter, target) {
+        (Some(rewriter), Some(target)) => Some(rebuild(rewriter, target, rules)?),
+        _ => None,
     };
-    Ok(ValidatedBatch { header, max_timestamp, walked })
+    let header = match &rewritten {
+        Some(bytes) => BatchHeader::decode(bytes).map_err(|error| refuse_header(error, bytes.len()))?,
+        None => header,
+    };
+    Ok(AcceptedBatch { validated: ValidatedBatch { header, max_timestamp, walked: true }, rewritten })
+}
+
+fn rebuild(rewriter: BatchRewriter, target: Compression, rules: &ValidationRules) -> Result<Vec<u8>, BatchError> {
+    let bytes = rewriter.build(target).map_err(refuse_build)?;
+    if bytes.len() > rules.batch_bytes_max {
+        let what = "a batch in the topic's codec";
+        return Err(BatchError::TooLarge { what, bytes: bytes.len(), bytes_max: rules.batch_bytes_max });
+    }
+    Ok(bytes)
+}
+
+fn refuse_build(error: BuildError) -> BatchError {
+    match error {
+        BuildError::TooLarge => {
+            let bytes_max = i32::MAX as usize;
+            BatchError::TooLarge { what: "a batch in the topic's codec", bytes: bytes_max, bytes_max }
+        }
+        BuildError::Compression(error) => refuse_records(RecordsError::Compression(error)),
+        // The walk has seen offsets 0, 1, 2, ... of one record at least.
+        BuildError::Empty | BuildError::OffsetOrder { .. } => {
+            invalid(InvalidReason::Count { record_count: 0, last_offset_delta: 0 })
+        }
+    }
 }
 
 fn invalid(reason: InvalidReason) -> BatchError {
@@ -214,7 +337,7 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
         return Err(invalid(InvalidReason::Attributes(header.attributes.0)));
     }
     if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
-        return Err(BatchError::InvalidTimestamp { index: None, reason: TimestampReason::LogAppendTime });
+        return Err(BatchError::LogAppendTime);
     }
     let identified = header.has_producer_id() && producer_epoch >= 0 && base_sequence >= 0;
     let anonymous = !header.has_producer_id() && !header.attributes.is_transactional();
@@ -224,24 +347,35 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
     Ok(())
 }
 
-/// Every record of the batch; returns their largest timestamp.
-fn walk_records(batch: &Batch<'_>, rules: &ValidationRules) -> Result<i64, BatchError> {
+/// Every record of the batch, into `rewriter` too; returns their largest timestamp.
+fn walk_records(
+    batch: &Batch<'_>,
+    rules: &ValidationRules,
+    mut rewriter: Option<&mut BatchRewriter>,
+) -> Result<i64, BatchError> {
     let records = batch.records(rules.output_bytes_max).map_err(refuse_records)?;
     let mut max_timestamp = NO_TIMESTAMP;
+    let mut faults = Vec::new();
     for (index, record) in (0u32..).zip(&records) {
         let record = record.map_err(refuse_records)?;
-        let refused = |reason| BatchError::InvalidRecord { index: Some(index), reason };
         // The base offset is 0, so a record's offset is its delta.
         if record.offset != i64::from(index) {
-            return Err(refused(InvalidReason::OffsetDelta { found: record.offset, expected: index }));
+            let reason = InvalidReason::OffsetDelta { found: record.offset, expected: index };
+            return Err(BatchError::InvalidRecord { index: Some(index), reason });
         }
-        if rules.compacted && record.key.is_none() {
-            return Err(refused(InvalidReason::NoKey));
+        let checked = if rules.compacted && record.key.is_none() {
+            Err(FaultReason::NoKey)
+        } else {
+            rules.check(record.timestamp)
+        };
+        match (checked, &mut rewriter) {
+            (Err(reason), _) if faults.len() < FAULTS_MAX => faults.push(RecordFault { index, reason }),
+            (Ok(()), Some(rewriter)) if faults.is_empty() => rewriter.push(&record).map_err(refuse_build)?,
+            _ => {}
         }
-        check_timestamp(record.timestamp, Some(index), rules)?;
         max_timestamp = max_timestamp.max(record.timestamp);
     }
-    Ok(max_timestamp)
+    if faults.is_empty() { Ok(max_timestamp) } else { Err(BatchError::Records(RecordFaults(faults))) }
 }
 
 fn refuse_records(error: RecordsError) -> BatchError {
@@ -254,18 +388,4 @@ fn refuse_records(error: RecordsError) -> BatchError {
         }
         other => invalid(InvalidReason::Records(other)),
     }
-}
-
-/// A record without a timestamp passes, and where the broker's clock rules every one does, as in Kafka.
-fn check_timestamp(timestamp: i64, index: Option<u32>, rules: &ValidationRules) -> Result<(), BatchError> {
-    if rules.timestamp_type == TimestampType::LogAppendTime || timestamp == NO_TIMESTAMP {
-        return Ok(());
-    }
-    let earliest = rules.now_ms.saturating_sub(rules.timestamp_before_max_ms);
-    let latest = rules.now_ms.saturating_add(rules.timestamp_after_max_ms);
-    if timestamp < earliest || timestamp > latest {
-        let reason = TimestampReason::OutOfRange { timestamp, earliest, latest };
-        return Err(BatchError::InvalidTimestamp { index, reason });
-    }
-    Ok(())
 }

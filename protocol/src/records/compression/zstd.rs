@@ -61,5 +61,8 @@ pub(super) fn compress(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> R
     if !::zstd::compression_level_range().contains(&level) {
         return Err(CompressionError::InvalidLevel { codec: CodecId::ZSTD, level });
     }
-    ::zstd::stream::copy_encode(input, out, level).map_err(|_| MALFORMED)
+    // In one go: told the size, the encoder takes memory after it, not after the level's window of up to 128 MiB.
+    let compressed = ::zstd::bulk::compress(input, level).map_err(|_| MALFORMED)?;
+    out.extend_from_slice(&compressed);
+    Ok(())
 }

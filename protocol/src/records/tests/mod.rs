@@ -5,6 +5,7 @@ mod golden;
 mod hostile;
 mod iterate;
 mod oracle;
+mod rewrite;
 mod validate;
 mod varint;
 mod verdicts;

@@ -12,7 +12,9 @@ pub(super) fn kafka_code(outcome: &Result<ValidatedBatch, BatchError>) -> &'stat
         Err(BatchError::InvalidRecord { .. } | BatchError::UnsupportedFormat(_)) => "INVALID_RECORD",
         Err(BatchError::TooLarge { .. }) => "MESSAGE_TOO_LARGE",
         Err(BatchError::UnsupportedCompression(_)) => "UNSUPPORTED_COMPRESSION_TYPE",
-        Err(BatchError::InvalidTimestamp { .. }) => "INVALID_TIMESTAMP",
+        Err(BatchError::LogAppendTime) => "INVALID_TIMESTAMP",
+        Err(BatchError::Records(faults)) if faults.has_timestamp() => "INVALID_TIMESTAMP",
+        Err(BatchError::Records(_)) => "INVALID_RECORD",
     }
 }
 
@@ -206,9 +208,58 @@ fn a_compacted_topic_needs_keys() {
         builder.append(&NewRecord { timestamp: NOW, key: Some(b""), ..NewRecord::default() }).expect("appends");
         check_with(&compacted, &builder.clone().build().expect("builds"), "NONE");
         builder.append(&NewRecord { timestamp: NOW, ..NewRecord::default() }).expect("appends");
+        builder.append(&NewRecord { timestamp: NOW, key: Some(b"k"), ..NewRecord::default() }).expect("appends");
+        builder.append(&NewRecord { timestamp: NOW + 3_600_001, ..NewRecord::default() }).expect("appends");
         let outcome = validate_produce(&builder.build().expect("builds"), &compacted);
-        let expected = BatchError::InvalidRecord { index: Some(1), reason: InvalidReason::NoKey };
-        assert_eq!(outcome, Err(expected));
+        // The key comes first: the last record's timestamp is not told.
+        assert_eq!(faults_of(&outcome), [(1, FaultReason::NoKey), (3, FaultReason::NoKey)]);
+        assert_eq!(kafka_code(&outcome), "INVALID_RECORD");
+    }
+}
+
+fn faults_of(outcome: &Result<ValidatedBatch, BatchError>) -> Vec<(u32, FaultReason)> {
+    match outcome {
+        Err(BatchError::Records(faults)) => faults.iter().map(|fault| (fault.index, fault.reason)).collect(),
+        other => panic!("{other:?} is not record by record"),
+    }
+}
+
+/// Kafka's list: every record that is wrong, and one timestamp makes it INVALID_TIMESTAMP.
+#[test]
+fn every_wrong_record_is_named() {
+    let compacted = ValidationRules { compacted: true, timestamp_before_max_ms: 100, ..rules() };
+    for codec in CODECS {
+        let mut builder = BatchBuilder::new(0).codec(codec);
+        for (timestamp, key) in [(NOW, None), (NOW - 100, Some(b"k")), (NOW - 101, Some(b"k")), (NOW, Some(b"k"))] {
+            let key = key.map(|key| &key[..]);
+            builder.append(&NewRecord { timestamp, key, ..NewRecord::default() }).expect("appends");
+        }
+        let outcome = validate_produce(&builder.build().expect("builds"), &compacted);
+        let (earliest, latest) = (NOW - 100, NOW + 3_600_000);
+        let late = FaultReason::TimestampOutOfRange { timestamp: NOW - 101, earliest, latest };
+        assert_eq!(faults_of(&outcome), [(0, FaultReason::NoKey), (2, late)]);
+        assert_eq!(kafka_code(&outcome), "INVALID_TIMESTAMP");
+    }
+}
+
+#[test]
+fn a_refusal_names_a_bounded_number_of_records() {
+    let mut builder = BatchBuilder::new(0);
+    for _ in 0..FAULTS_MAX + 5 {
+        builder.append(&NewRecord { timestamp: NOW, ..NewRecord::default() }).expect("appends");
+    }
+    let outcome = validate_produce(&builder.build().expect("builds"), &ValidationRules { compacted: true, ..rules() });
+    assert_eq!(faults_of(&outcome).len(), FAULTS_MAX);
+    assert!(outcome.expect_err("refused").to_string().starts_with("1000 or more"));
+}
+
+/// Unwalked, a compressed batch is placed by its header; where the header alone would refuse it, its records decide.
+#[test]
+fn a_header_that_lies_about_a_late_record_refuses_nobody() {
+    for codec in CODECS {
+        let lying = with_header(batch_of(codec, &["a", "b", "c"]), |header| header.max_timestamp = NOW + 3_600_001);
+        let validated = validate_produce(&lying, &rules()).expect("passes, as in Kafka");
+        assert!(validated.walked && validated.max_timestamp == NOW + 2);
     }
 }
 

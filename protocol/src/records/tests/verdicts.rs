@@ -31,7 +31,7 @@ fn is_meant(outcome: &Result<ValidatedBatch, BatchError>) -> bool {
                 | InvalidReason::OffsetDelta { .. }
                 | InvalidReason::Records(RecordsError::Record { error: RecordError::ImpossibleLength, .. })
         ),
-        Err(BatchError::InvalidTimestamp { reason, .. }) => *reason == TimestampReason::LogAppendTime,
+        Err(BatchError::LogAppendTime) => true,
         _ => false,
     }
 }
