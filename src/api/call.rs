@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use stratalog_protocol::{ApiKey, Decoder, ErrorCode, Request, RequestHeader, Response, encode_response};
+use tokio::sync::oneshot;
 
 use super::node::Node;
 use super::{api_versions, find};
@@ -24,8 +25,8 @@ pub struct Call {
 
 pub type Handler = fn(Call) -> Placed;
 
-/// Places a request at once; the future completes it.
-type Place<Q> = fn(Arc<Node>, RequestContext, Q, i16) -> BoxFuture<'static, Outcome<<Q as Request>::Response>>;
+/// Begins to place a request; the future completes it.
+type Place<Q, S> = fn(Arc<Node>, RequestContext, Q, i16) -> S;
 
 /// What a handler says besides an answer.
 pub enum Outcome<R> {
@@ -34,6 +35,19 @@ pub enum Outcome<R> {
     Silent,
     /// acks=0 and it failed: closing is the only way to tell.
     Close(String),
+}
+
+/// A request whose placing was begun.
+pub struct Started<R> {
+    pub completion: BoxFuture<'static, Outcome<R>>,
+    /// Told, or dropped, by the completion when everything has its place; `None`: it had when the request was begun.
+    pub admitted: Option<oneshot::Receiver<()>>,
+}
+
+impl<R> From<BoxFuture<'static, Outcome<R>>> for Started<R> {
+    fn from(completion: BoxFuture<'static, Outcome<R>>) -> Started<R> {
+        Started { completion, admitted: None }
+    }
 }
 
 /// A row's handler: `async fn handle(Arc<Node>, RequestContext, Request, version) -> Response` of the module, run when
@@ -45,8 +59,8 @@ macro_rules! serial {
 }
 pub(super) use serial;
 
-/// A row's handler: `fn place(Arc<Node>, RequestContext, Request, version) -> BoxFuture<Outcome<Response>>` of the
-/// module, which places at once and completes later.
+/// A row's handler: `fn place(Arc<Node>, RequestContext, Request, version)` of the module, which places, mostly at once,
+/// and completes later; it answers a `BoxFuture<Outcome<Response>>` or a `Started`.
 macro_rules! overlapping {
     ($module:ident) => {
         |call: crate::api::call::Call| call.overlapping($module::place)
@@ -115,8 +129,9 @@ impl Call {
         Placed::Serial(reply.boxed())
     }
 
-    pub fn overlapping<Q>(mut self, place: Place<Q>) -> Placed
+    pub fn overlapping<Q, S>(mut self, place: Place<Q, S>) -> Placed
     where
+        S: Into<Started<Q::Response>>,
         Q: Request + Send + 'static,
         Q::Response: Response<Request = Q> + Send,
     {
@@ -125,10 +140,10 @@ impl Call {
             Ok(request) => request,
             Err(error) => return close(format!("{}: {error}", self.header.api_key)),
         };
-        // The frame is released before the completion waits: what was placed is in the log.
+        // The frame is released when all is placed: what was placed is in the log.
         drop(self.body);
         let correlation_id = self.header.correlation_id;
-        let completion = place(self.node, self.context, request, version);
+        let Started { completion, admitted } = place(self.node, self.context, request, version).into();
         let measured = self.measured;
         let reply = async move {
             let reply = match completion.await {
@@ -141,6 +156,10 @@ impl Call {
             }
             reply
         };
-        Placed::Overlapping(reply.boxed())
+        let completion = reply.boxed();
+        match admitted {
+            Some(admitted) => Placed::Admitting { admitted, completion },
+            None => Placed::Overlapping(completion),
+        }
     }
 }

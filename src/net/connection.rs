@@ -19,7 +19,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesOrdered, StreamExt};
 use stratalog_protocol::part::Part;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::frame::{FrameError, FrameReader};
@@ -90,6 +90,8 @@ pub struct Connection {
     inflight: FuturesOrdered<BoxFuture<'static, Reply>>,
     /// A serial request that waits for `inflight` to drain, or is the only one in it.
     serial: Serial,
+    /// A request that is being placed: nothing later is, until it has been.
+    admitting: Option<Admitting>,
     shutdown: watch::Receiver<bool>,
     idle_max: Duration,
     idle_timer: Pin<Box<Sleep>>,
@@ -110,6 +112,11 @@ enum FrameRoom {
         /// When it is looked at whether the frame comes too slowly.
         look_at: Instant,
     },
+}
+
+struct Admitting {
+    admitted: oneshot::Receiver<()>,
+    _held: Option<Room>,
 }
 
 enum Serial {
@@ -135,6 +142,7 @@ impl Connection {
             reader: FrameReader::new(config.frame_bytes_max),
             inflight: FuturesOrdered::new(),
             serial: Serial::None,
+            admitting: None,
             shutdown,
             idle_max: config.idle_max,
             idle_timer: Box::pin(sleep(config.idle_max)),
@@ -196,6 +204,7 @@ impl Connection {
                         self.peer_gone.send_replace(true);
                     }
                 }
+                () = admitted(&mut self.admitting) => self.admitting = None,
                 news = news(&mut self.room) => match news {
                     News::Given(room) => self.enter(room),
                     News::Slow => self.check_slow()?,
@@ -208,6 +217,7 @@ impl Connection {
 
     fn may_place(&self) -> bool {
         matches!(self.serial, Serial::None)
+            && self.admitting.is_none()
             && self.inflight.len() < INFLIGHT_REQUESTS_MAX
             && !self.context.answers.is_full()
     }
@@ -242,13 +252,21 @@ impl Connection {
         Ok(())
     }
 
-    /// An overlapping request's bytes are free when it is placed, a serial one's when it is answered.
+    /// An overlapping request's bytes are free when it has been placed, a serial one's when it is answered.
     fn place(&mut self, frame: bytes::Bytes) {
         let room = std::mem::replace(&mut self.room, FrameRoom::NotAsked);
         let mut context = self.context.clone();
         context.received_at = Instant::now();
         match (self.dispatch)(context, frame) {
             Placed::Overlapping(completion) => self.inflight.push_back(completion),
+            Placed::Admitting { admitted, completion } => {
+                let held = match room {
+                    FrameRoom::Given { _held, .. } => Some(_held),
+                    FrameRoom::NotAsked | FrameRoom::Waiting(_) => None,
+                };
+                self.admitting = Some(Admitting { admitted, _held: held });
+                self.inflight.push_back(completion);
+            }
             Placed::Serial(request) => {
                 let held = async move {
                     let _room = room;
@@ -316,6 +334,15 @@ impl Connection {
         }
         self.idle_timer.as_mut().reset((Instant::now() + (self.idle_max - idle_for)).into());
         Ok(())
+    }
+}
+
+/// Until the request that is being placed has been; for ever where there is none.
+async fn admitted(admitting: &mut Option<Admitting>) {
+    match admitting {
+        // Dropped unsent, it will not be placed any more.
+        Some(Admitting { admitted, .. }) => drop(admitted.await),
+        None => std::future::pending().await,
     }
 }
 

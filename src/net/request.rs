@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use stratalog_protocol::part::Part;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::answers::AnswerAccount;
 use crate::security::Principal;
@@ -85,6 +85,9 @@ pub enum Reply {
 pub enum Placed {
     /// Already placed: later requests of the connection may be placed while this completes.
     Overlapping(BoxFuture<'static, Reply>),
+    /// Being placed while `completion` is polled: later requests wait until `admitted` is told, or dropped. The request's
+    /// bytes are held until then.
+    Admitting { admitted: oneshot::Receiver<()>, completion: BoxFuture<'static, Reply> },
     /// To be polled only when all earlier requests have completed; nothing later is placed until it has.
     Serial(BoxFuture<'static, Reply>),
 }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{Cursor, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use futures::FutureExt;
 use stratalog_protocol::part::{FileRange, Part};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::send::send_parts;
 use super::*;
@@ -98,7 +98,8 @@ fn echo(body: Bytes) -> Reply {
     Reply::Parts(vec![Part::Bytes(frame(&body).into())])
 }
 
-/// Serves one connection whose frames starting with 's' are serial; frames holding 'w' wait for `gate`.
+/// Serves one connection whose frames starting with 's' are serial; frames holding 'w' wait for `gate`; those starting
+/// with 'a' wait for it to be placed, and once more to be answered.
 async fn serve(gate: Arc<Notify>) -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     serve_counted(gate, Admission::new(10, 10, Arc::default()), HOUR).await
 }
@@ -124,6 +125,18 @@ async fn serve_sharing(
     memory: Arc<RequestMemory>,
     answers: Arc<AnswerMemory>,
 ) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    serve_noting(gate, admission, idle_max, memory, answers, Arc::default()).await
+}
+
+/// Notes in `placed` what was placed.
+async fn serve_noting(
+    gate: Arc<Notify>,
+    admission: Arc<Admission>,
+    idle_max: Duration,
+    memory: Arc<RequestMemory>,
+    answers: Arc<AnswerMemory>,
+    placed: Arc<Mutex<Vec<Bytes>>>,
+) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let server = Server::bind(Config {
         listener: "PLAINTEXT".into(),
         address: "127.0.0.1:0".parse().unwrap(),
@@ -140,7 +153,18 @@ async fn serve_sharing(
     .unwrap();
     let dispatch: Dispatch = Arc::new(move |context, body| {
         let gate = gate.clone();
+        placed.lock().unwrap().push(body.clone());
         let serial = body.first() == Some(&b's');
+        if body.first() == Some(&b'a') {
+            let (placed, admitted) = oneshot::channel();
+            let completion = async move {
+                gate.notified().await;
+                drop(placed);
+                gate.notified().await;
+                echo(body)
+            };
+            return Placed::Admitting { admitted, completion: completion.boxed() };
+        }
         let reply = async move {
             if body.contains(&b'w') {
                 gate.notified().await;
@@ -188,6 +212,33 @@ async fn replies_keep_request_order_and_serial_requests_wait() {
     assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
 }
 
+/// A request that is being placed holds back those behind it, and no longer than that; its bytes are held as long.
+#[tokio::test]
+async fn nothing_overtakes_a_request_that_is_being_placed() {
+    let gate = Arc::new(Notify::new());
+    let metrics: Arc<Metrics> = Arc::default();
+    let memory = RequestMemory::new(1 << 20, HOUR, metrics.clone());
+    let admission = Admission::new(10, 10, Arc::default());
+    let placed = Arc::new(Mutex::new(Vec::new()));
+    let (address, _stop, _running) =
+        serve_noting(gate.clone(), admission, HOUR, memory, plenty(), placed.clone()).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(&[frame(b"1"), frame(b"a2"), frame(b"3")].concat()).await.unwrap();
+    assert_eq!(read_frames(&mut client, 1).await, [b"1".to_vec()]);
+    until(|| placed.lock().unwrap().len() == 2).await;
+    assert!(metrics.request_memory.get() > 0, "the bytes of what is being placed are not counted");
+    // However often the connection is polled: the third is not placed.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(placed.lock().unwrap().len(), 2);
+    gate.notify_one();
+    until(|| placed.lock().unwrap().len() == 3).await;
+    until(|| metrics.request_memory.get() == 0).await;
+    gate.notify_one();
+    assert_eq!(read_frames(&mut client, 2).await, [b"a2".to_vec(), b"3".to_vec()]);
+}
+
 #[tokio::test]
 async fn shutdown_answers_what_was_placed() {
     let gate = Arc::new(Notify::new());
@@ -224,6 +275,16 @@ async fn connections_and_bytes_are_counted() {
     assert_eq!(metrics.connections.get(), 0);
     let closed = metrics.connections_refused.get_or_create(&ReasonLabel { reason: "protocol" }).get();
     assert_eq!(closed, 1);
+}
+
+/// Returns when it is so; a state that never comes fails the test.
+async fn until(reached: impl Fn() -> bool) {
+    let waiting = async {
+        while !reached() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the awaited state did not come");
 }
 
 /// Waits until the broker has closed a connection for `reason`.

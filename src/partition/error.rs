@@ -15,6 +15,8 @@ pub enum AppendError {
     /// Retriable: the tier has not said yet where the log goes on.
     #[error("the log may lie behind the tier: appends wait until the tier has been asked")]
     BehindTier,
+    #[error("the append was cut off: the broker is stopping")]
+    CutOff,
 }
 
 #[derive(Debug, thiserror::Error)]

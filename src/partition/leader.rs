@@ -3,38 +3,22 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
-use stratalog_protocol::records::{BatchHeader, TimestampType, ValidationRules, set_max_timestamp, validate_produce};
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
-use super::error::{AppendError, ReadError};
+use super::error::ReadError;
 use super::tier::Tiered;
 use crate::clock::Clock;
-use crate::config::{MessageTimestampType, TopicConfig};
-use crate::log::{self, Log, LogConfig, LogSlice, Origin};
+use crate::config::TopicConfig;
+use crate::log::{self, Log, LogConfig, LogSlice};
 use crate::metrics::{LaneLabel, Metrics, TopicLabel};
 use crate::watermark::Watermark;
-
-/// Bytes that the records of a compressed batch may take when they are walked.
-const WALK_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
     ReadUncommitted,
     ReadCommitted,
-}
-
-/// Where an append went and when it may be acknowledged.
-#[derive(Debug, Clone, Copy)]
-pub struct Appended {
-    pub base_offset: Offset,
-    /// Milliseconds since the epoch, with LogAppendTime only.
-    pub log_append_time: Option<i64>,
-    pub log_start_offset: Offset,
-    /// Acknowledge when the high watermark is at least here.
-    pub visible_at: Offset,
 }
 
 /// Why a partition takes and shows nothing more.
@@ -210,85 +194,12 @@ impl Partition {
         self.behind_tier.store(behind, Ordering::Release);
     }
 
-    /// Validates and appends what a producer sent. `zstd_allowed` is true from Produce v7 on.
-    pub fn append(&self, batch: &Bytes, zstd_allowed: bool) -> Result<Appended, AppendError> {
-        if self.is_behind_tier() {
-            return Err(AppendError::BehindTier);
-        }
-        let config = self.config();
-        let rules = self.rules(&config, zstd_allowed);
-        let validated = validate_produce(batch, &rules)?;
-        let stamp = match rules.timestamp_type {
-            TimestampType::LogAppendTime => Some(rules.now_ms),
-            TimestampType::CreateTime => validated.needs_max_timestamp().then_some(validated.max_timestamp),
-        };
-        let appended = match stamp {
-            Some(max_timestamp) => {
-                let mut stamped = batch.to_vec();
-                let header = set_max_timestamp(&mut stamped, rules.timestamp_type, max_timestamp)
-                    .map_err(|_| log::AppendError::InvalidBatch("the header did not survive its stamp"))?;
-                self.place(&stamped, header)?
-            }
-            None => self.place(batch, validated.header)?,
-        };
-        if !appended.duplicate {
-            self.counters.bytes_in.inc_by(batch.len() as u64);
-            self.counters.messages_in.inc_by(u64::try_from(validated.header.record_count).unwrap_or(0));
-        }
-        let log_append_time = (rules.timestamp_type == TimestampType::LogAppendTime).then_some(rules.now_ms);
-        if !config.acks_wait_for_sync() {
-            self.counters.unsynced.inc();
-            self.high_watermark.advance(appended.last_offset.next());
-        }
-        Ok(Appended {
-            base_offset: appended.base_offset,
-            log_append_time,
-            log_start_offset: self.log_start_offset(),
-            visible_at: appended.last_offset.next(),
-        })
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
     }
 
-    /// Appends a batch that a coordinator of this broker made, and that needs no check.
-    pub fn append_own(&self, batch: &[u8], header: BatchHeader) -> Result<Appended, AppendError> {
-        if self.is_behind_tier() {
-            return Err(AppendError::BehindTier);
-        }
-        let appended = self.log.append(batch, header, self.leader_epoch(), Origin::Coordinator)?;
-        self.counters.bytes_in.inc_by(batch.len() as u64);
-        self.counters.messages_in.inc_by(u64::try_from(header.record_count).unwrap_or(0));
-        if !self.config().acks_wait_for_sync() {
-            self.counters.unsynced.inc();
-            self.high_watermark.advance(appended.last_offset.next());
-        }
-        Ok(Appended {
-            base_offset: appended.base_offset,
-            log_append_time: None,
-            log_start_offset: self.log_start_offset(),
-            visible_at: appended.last_offset.next(),
-        })
-    }
-
-    fn place(&self, batch: &[u8], header: BatchHeader) -> Result<log::Appended, log::AppendError> {
-        self.log.append(batch, header, self.leader_epoch(), Origin::Client)
-    }
-
-    fn rules(&self, config: &TopicConfig, zstd_allowed: bool) -> ValidationRules {
-        let bound = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        ValidationRules {
-            batch_bytes_max: config.max_message_bytes as usize,
-            zstd_allowed,
-            compacted: config.cleanup_compact,
-            // A stamped batch is one whose records somebody will trust: they are looked at first, as Kafka does.
-            full: self.validate_fully || config.message_timestamp_type == MessageTimestampType::LogAppendTime,
-            output_bytes_max: WALK_OUTPUT_BYTES_MAX,
-            timestamp_type: match config.message_timestamp_type {
-                MessageTimestampType::CreateTime => TimestampType::CreateTime,
-                MessageTimestampType::LogAppendTime => TimestampType::LogAppendTime,
-            },
-            timestamp_before_max_ms: bound(config.message_timestamp_before_max_ms),
-            timestamp_after_max_ms: bound(config.message_timestamp_after_max_ms),
-            now_ms: self.clock.now_ms(),
-        }
+    pub(super) fn validates_fully(&self) -> bool {
+        self.validate_fully
     }
 
     /// The largest known epoch not after `epoch` and its end, as a reader may see it.

@@ -6,6 +6,7 @@
 //! `log_start_offset <= local_log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset`; where
 //! acknowledgements wait for the sync, `high_watermark` is the flushed offset.
 
+mod append;
 mod error;
 mod leader;
 mod offsets;
@@ -15,8 +16,9 @@ mod remote;
 mod retention;
 pub mod tier;
 
+pub use append::{Appended, Handed, Preparation, Prepared, prepared_at_once};
 pub use error::{AppendError, ReadError};
-pub use leader::{Appended, Counters, Ended, Isolation, Located, Partition};
+pub use leader::{Counters, Ended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use opening::OpenError;
 pub use registry::{OfflinePartition, Partitions, Slot, Unserved};

@@ -30,12 +30,17 @@ pub fn first_record_at_or_after(
     Ok(None)
 }
 
-/// The first record of `batch` that has the largest timestamp; `None` for a batch that compaction has emptied.
-pub fn record_of_max_timestamp(batch: &Batch<'_>, output_bytes_max: usize) -> Result<Option<RecordTime>, RecordsError> {
+/// The first record of `batch`, of those at `from` and later, that has their largest timestamp; `None` for a batch that
+/// compaction has emptied.
+pub fn record_of_max_timestamp(
+    batch: &Batch<'_>,
+    from: i64,
+    output_bytes_max: usize,
+) -> Result<Option<RecordTime>, RecordsError> {
     let mut latest: Option<RecordTime> = None;
     for record in &batch.records(output_bytes_max)? {
         let record = record?;
-        if latest.is_none_or(|latest| record.timestamp > latest.timestamp) {
+        if record.offset >= from && latest.is_none_or(|latest| record.timestamp > latest.timestamp) {
             latest = Some(RecordTime { offset: record.offset, timestamp: record.timestamp });
         }
     }

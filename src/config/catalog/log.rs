@@ -11,14 +11,14 @@ pub const KEYS: &[Key] = keys! {
         "A metadata request for a topic that does not exist creates it.";
     "background.threads" Int = Some("10"), Valid::AtLeast(1), dynamic, NoEffect,
         "Threads of Kafka's housekeeping; work here is scheduled as tasks.";
-    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Pending("compression by the broker"),
+    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Honoured,
         "Level used when the broker itself compresses with gzip.";
-    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Pending("compression by the broker"),
+    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Honoured,
         "Level used when the broker itself compresses with lz4.";
     "compression.type" String = Some("producer"),
-        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Pending("compression by the broker"),
-        "Final codec of a topic's batches; only `producer` is done yet: batches stay as the producer sent them.";
-    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Pending("compression by the broker"),
+        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Honoured,
+        "Codec that a topic's batches are kept in; `producer` keeps the one they were sent in.";
+    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Honoured,
         "Level used when the broker itself compresses with zstd.";
     "cordoned.log.dirs" List = Some(""), Valid::Any, dynamic, Pending("multiple log directories"),
         "Log directories that take no new partitions.";

@@ -6,14 +6,14 @@ use crate::config::key::{Key, Valid};
 pub const KEYS: &[Key] = keys! {
     "cleanup.policy" List = Some("delete"), Valid::ListOf(&["compact", "delete"]), dynamic, Honoured,
         "What ends old data: `delete` by retention; `compact` keeps everything, as nothing compacts yet.";
-    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Pending("compression by the broker"),
+    "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Honoured,
         "Level used when the broker itself compresses with gzip.";
-    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Pending("compression by the broker"),
+    "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Honoured,
         "Level used when the broker itself compresses with lz4.";
     "compression.type" String = Some("producer"),
-        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Pending("compression by the broker"),
-        "Final codec of the topic's batches; only `producer` is done yet: batches stay as the producer sent them.";
-    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Pending("compression by the broker"),
+        Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), dynamic, Honoured,
+        "Codec that the topic's batches are kept in; `producer` keeps the one they were sent in.";
+    "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Honoured,
         "Level used when the broker itself compresses with zstd.";
     "delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
         "How long a tombstone stays readable in a compacted topic.";

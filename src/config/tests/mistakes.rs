@@ -179,13 +179,12 @@ fn plain_text_beyond_the_machine_and_lost_syncs_warn() {
 #[test]
 fn what_has_no_effect_yet_is_told_and_what_would_mislead_is_refused() {
     let loaded = load_file(
-        "compression.type=zstd\nqueued.max.requests=10\nlog.preallocate=true\nlog.cleanup.policy=compact\n\
+        "queued.max.requests=10\nlog.preallocate=true\nlog.cleanup.policy=compact\n\
          socket.send.buffer.bytes=4096",
     )
     .expect("valid");
     let told = notices(&loaded);
     let tells = |parts: [&str; 2]| told.iter().any(|text| parts.iter().all(|part| text.contains(part)));
-    assert!(tells(["compression.type", "no effect yet"]), "{told:?}");
     assert!(tells(["queued.max.requests", "no effect yet"]), "{told:?}");
     assert!(tells(["log.preallocate", "no effect here"]), "{told:?}");
     assert!(tells(["log.cleanup.policy", "keeps everything"]), "{told:?}");

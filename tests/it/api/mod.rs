@@ -23,6 +23,7 @@ mod list_offsets;
 mod no_authorizer;
 mod offline_partitions;
 mod offset_for_leader_epoch;
+mod produce;
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ const QUICK: &[(&str, &str)] = &[
     ("log.retention.ms", "-1"),
 ];
 
-fn partition(running: &Running) -> Arc<Partition> {
+pub(super) fn partition(running: &Running) -> Arc<Partition> {
     let id = running.node.image().topic("t").unwrap().id;
     running.node.partitions.get(id, 0).unwrap()
 }
@@ -394,7 +394,7 @@ async fn what_is_not_synced_is_not_tiered() {
     let unsynced = Partition::new(log.unwrap(), config, LeaderEpoch(0), Clock::System, counters, false);
     let mut batch = BatchBuilder::new(0);
     batch.append(&NewRecord { timestamp: timestamp(0), value: Some(b"v"), ..NewRecord::default() }).unwrap();
-    unsynced.append(&batch.build().unwrap(), true).unwrap();
+    unsynced.hand_in(&batch.build().unwrap(), true).unwrap();
     unsynced.log().roll().unwrap();
     assert_eq!(unsynced.high_watermark().get(), Offset(1), "acknowledged without a sync");
     assert_eq!(unsynced.tierable_end(), Offset(0));

@@ -21,6 +21,7 @@ use lz4_flex::block::{DecompressError, decompress_into};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::CompressionError;
+use super::lz4_hc::{BLOCK_BYTES, BlockEncoder};
 use super::xxh32::xxh32;
 use crate::records::CodecId;
 
@@ -146,10 +147,43 @@ fn take_u32(rest: &mut &[u8]) -> Result<u32, CompressionError> {
     Ok(u32::from_le_bytes(*taken))
 }
 
+/// Kafka's `compression.lz4.level` when none is set: the fast encoder, in Kafka too. Every other level is the thorough
+/// one, also those below.
+const LEVEL_FAST: i32 = 9;
+
 /// Independent blocks of 64 KiB, no content size and no checksums, as the Java client writes.
-pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
+pub(super) fn compress(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
+    match level {
+        None | Some(LEVEL_FAST) => compress_fast(input, out),
+        Some(level @ 1..=17) => {
+            compress_thoroughly(level.unsigned_abs(), input, out);
+            Ok(())
+        }
+        Some(level) => Err(CompressionError::InvalidLevel { codec: CodecId::LZ4, level }),
+    }
+}
+
+fn compress_fast(input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
     let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
     let mut encoder = FrameEncoder::with_frame_info(info, out);
     encoder.write_all(input).map_err(|_| MALFORMED)?;
     encoder.finish().map(|_| ()).map_err(|_| MALFORMED)
+}
+
+fn compress_thoroughly(level: u32, input: &[u8], out: &mut Vec<u8>) {
+    // Version 1, independent blocks; blocks of at most 64 KiB.
+    let descriptor = [0x60, 0x40];
+    out.extend_from_slice(&FRAME_MAGIC);
+    out.extend_from_slice(&descriptor);
+    out.push((xxh32(&descriptor) >> 8) as u8);
+    let mut encoder = BlockEncoder::new(level);
+    let mut block = Vec::new();
+    for piece in input.chunks(BLOCK_BYTES) {
+        block.clear();
+        encoder.encode(piece, &mut block);
+        let (bytes, stored) = if block.len() < piece.len() { (&block[..], 0) } else { (piece, STORED_BIT) };
+        out.extend_from_slice(&(bytes.len() as u32 | stored).to_le_bytes());
+        out.extend_from_slice(bytes);
+    }
+    out.extend_from_slice(&0u32.to_le_bytes());
 }

@@ -4,6 +4,7 @@
 //! with what a header claims. Compression is for our own batches; a producer's bytes pass through as they came.
 
 mod lz4;
+mod lz4_hc;
 mod snappy;
 mod xxh32;
 mod zstd;
@@ -57,8 +58,8 @@ pub fn decompress(codec: CodecId, input: &[u8], output_bytes_max: usize) -> Resu
     }
 }
 
-/// Appends `input`, compressed, to `out`. `level` is the codec's own scale; `None` is Kafka's default. Snappy and `none`
-/// have no levels.
+/// Appends `input`, compressed, to `out`. `level` is the codec's own scale, as in `compression.*.level`; `None` is Kafka's
+/// default. Snappy and `none` have no levels.
 pub fn compress(codec: CodecId, level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
     match codec {
         CodecId::NONE => {
@@ -67,7 +68,7 @@ pub fn compress(codec: CodecId, level: Option<i32>, input: &[u8], out: &mut Vec<
         }
         CodecId::GZIP => compress_gzip(level, input, out),
         CodecId::SNAPPY => snappy::compress(input, out),
-        CodecId::LZ4 => lz4::compress(input, out),
+        CodecId::LZ4 => lz4::compress(level, input, out),
         CodecId::ZSTD => zstd::compress(level, input, out),
         unknown => Err(CompressionError::UnknownCodec(unknown)),
     }

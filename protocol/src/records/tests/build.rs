@@ -82,11 +82,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn every_level_of_lz4_returns_what_it_took(input in prop_oneof![bytes(200_000), words(200_000)], level in 1..=17) {
+        let mut compressed = Vec::new();
+        compress(CodecId::LZ4, Some(level), &input, &mut compressed).expect("compresses");
+        prop_assert_eq!(decompress(CodecId::LZ4, &compressed, input.len()).expect("fits exactly"), input);
+    }
+}
+
+/// Text of few words: matches at every distance and of every length.
+fn words(max: usize) -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(("[a-c]{1,4}", 1..40usize), 0..max / 60)
+        .prop_map(|words| words.into_iter().flat_map(|(word, times)| word.repeat(times).into_bytes()).collect())
+}
+
+#[test]
+fn a_thorough_level_of_lz4_is_smaller() {
+    let words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"];
+    let mut state = 1u32;
+    let mut text = String::new();
+    for _ in 0..20_000 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(words[(state >> 29) as usize]);
+        text.push((b'0' + (state >> 20 & 7) as u8) as char);
+    }
+    let size = |level| {
+        let mut compressed = Vec::new();
+        compress(CodecId::LZ4, level, text.as_bytes(), &mut compressed).expect("compresses");
+        assert_eq!(decompress(CodecId::LZ4, &compressed, text.len()), Ok(text.clone().into_bytes()));
+        compressed.len()
+    };
+    assert_eq!(size(None), size(Some(9)), "Kafka's default is the fast encoder");
+    assert!(size(Some(12)) < size(Some(3)) && size(Some(3)) < size(None));
+    assert!(size(Some(12)) * 10 < size(None) * 9);
+}
+
 #[test]
 fn levels_have_bounds() {
     let at = |codec, level| compress(codec, Some(level), b"some bytes", &mut Vec::new());
     assert_eq!(at(CodecId::GZIP, 10), Err(CompressionError::InvalidLevel { codec: CodecId::GZIP, level: 10 }));
     assert_eq!(at(CodecId::ZSTD, 23), Err(CompressionError::InvalidLevel { codec: CodecId::ZSTD, level: 23 }));
+    for level in [0, 18, -1] {
+        assert_eq!(at(CodecId::LZ4, level), Err(CompressionError::InvalidLevel { codec: CodecId::LZ4, level }));
+    }
+    assert_eq!(at(CodecId::LZ4, 17), Ok(()));
     assert_eq!(at(CodecId::GZIP, 9), Ok(()));
     assert_eq!(at(CodecId::ZSTD, 22), Ok(()));
 }

@@ -14,7 +14,7 @@ fn drive(bytes: &[u8]) {
     let mut batches = BatchIter::new(bytes);
     for batch in batches.by_ref().flatten() {
         let _ = first_record_at_or_after(&batch, NOW, 0, 1 << 16);
-        let _ = record_of_max_timestamp(&batch, 1 << 16);
+        let _ = record_of_max_timestamp(&batch, 0, 1 << 16);
         let Ok(records) = batch.records(1 << 16) else { continue };
         for record in records.iter().flatten() {
             let _ = EndTransactionMarker::of_record(&record);

@@ -53,7 +53,7 @@ fn records_are_found_by_timestamp() {
             let expected = first.map(|(offset, timestamp)| RecordTime { offset, timestamp });
             assert_eq!(first_record_at_or_after(&batch, target, 0, CAP), Ok(expected), "{target}");
         }
-        let latest = record_of_max_timestamp(&batch, CAP);
+        let latest = record_of_max_timestamp(&batch, 0, CAP);
         assert_eq!(latest, Ok(Some(RecordTime { offset: 102, timestamp: 9 })));
     }
 }
@@ -66,7 +66,7 @@ fn append_time_is_found_at_the_first_record() {
     let batch = Batch::at_start(&bytes).expect("a batch");
     let expected = Some(RecordTime { offset: 0, timestamp: NOW + 50 });
     assert_eq!(first_record_at_or_after(&batch, NOW + 40, 0, CAP), Ok(expected));
-    assert_eq!(record_of_max_timestamp(&batch, CAP), Ok(expected));
+    assert_eq!(record_of_max_timestamp(&batch, 0, CAP), Ok(expected));
     assert_eq!(first_record_at_or_after(&batch, NOW + 51, 0, CAP), Ok(None));
     let last = batch.header.last_offset();
     assert!(matches!(first_record_at_or_after(&batch, 0, last, CAP), Ok(Some(found)) if found.offset == last));

@@ -1,26 +1,34 @@
 //! Produce: appends in request order, acknowledges when what was appended is durable and visible.
+//!
+//! A batch that has to be unpacked or compressed is prepared off the worker; the connection places nothing else until it
+//! has its place, so the order of a producer's requests holds.
+
+mod refusal;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use futures::stream::{self, StreamExt};
 use stratalog_protocol::messages::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceData, TopicProduceResponse,
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+    TopicProduceResponse,
 };
-use stratalog_protocol::records::BatchError;
 use stratalog_protocol::{ErrorCode, Records};
 use stratalog_types::{Offset, TopicId};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::call::Outcome;
+use super::call::{Outcome, Started};
 use super::error;
 use super::node::Node;
 use crate::metadata::Image;
 use crate::metrics::ReasonLabel;
 use crate::net::RequestContext;
-use crate::partition::{AppendError, Ended, Partition};
+use crate::partition::{Appended, Ended, Handed, Partition, Preparation, Prepared, prepared_at_once};
+
+use refusal::{Refusal, refused};
 
 /// acks=all: wait for the in-sync replicas. On one node it waits for the same sync as acks=1.
 const ACKS_ALL: i16 = -1;
@@ -29,10 +37,12 @@ const ZSTD_SINCE: i16 = 7;
 /// The first version that names topics by id (KIP-516).
 const TOPIC_ID_SINCE: i16 = 13;
 
+/// A place in the response: of its topics, and of that topic's partitions.
+type Slot = (usize, usize);
+
 /// A batch in the log that may be acknowledged when the partition's high watermark is at `visible_at`.
 struct Pending {
-    topic: usize,
-    partition: usize,
+    slot: Slot,
     appended_to: Arc<Partition>,
     visible_at: Offset,
 }
@@ -42,13 +52,61 @@ pub fn place(
     _context: RequestContext,
     request: ProduceRequest,
     version: i16,
-) -> BoxFuture<'static, Outcome<ProduceResponse>> {
+) -> Started<ProduceResponse> {
     let acks = request.acks;
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let mut placing = Placing { node: &node, image: node.image(), acks, version, pending: Vec::new() };
+    let (pending, later) = (Vec::new(), Vec::new());
+    let mut placing = Placing { node: &node, image: node.image(), acks, version, pending, later };
     let responses = request.topic_data.into_iter().enumerate().map(|(at, topic)| placing.topic(at, topic)).collect();
-    let pending = placing.pending;
+    let Placing { mut pending, later, .. } = placing;
     let mut response = ProduceResponse { responses, ..ProduceResponse::default() };
+    if later.is_empty() {
+        return answer(node, acks, pending, deadline, version, response).into();
+    }
+    let (all_placed, admitted) = oneshot::channel();
+    let completion = async move {
+        place_later(&node, later, &mut pending, &mut response).await;
+        // Later requests of the connection wait for this, and for nothing more.
+        drop(all_placed);
+        answer(node, acks, pending, deadline, version, response).await
+    };
+    Started { completion: completion.boxed(), admitted: Some(admitted) }
+}
+
+/// Prepares what could not be placed at once, a few side by side, and places it in the request's order.
+async fn place_later(
+    node: &Node,
+    later: Vec<(Slot, i32, Preparation)>,
+    pending: &mut Vec<Pending>,
+    response: &mut ProduceResponse,
+) {
+    let preparing = later.into_iter().map(|(slot, index, preparation)| async move {
+        let partition = preparation.partition().clone();
+        (slot, index, partition, preparation.prepare().await)
+    });
+    let mut prepared = stream::iter(preparing).buffered(prepared_at_once());
+    while let Some((slot, index, partition, prepared)) = prepared.next().await {
+        let appended = prepared.and_then(Prepared::place).map_err(|error| refused(&partition, error));
+        let row = match appended {
+            Ok(appended) => {
+                pending.push(Pending { slot, appended_to: partition, visible_at: appended.visible_at });
+                placed(index, &appended)
+            }
+            Err(refusal) => refuse(node, index, refusal),
+        };
+        set(response, slot, row);
+    }
+}
+
+/// Acknowledges when all that was appended is durable.
+fn answer(
+    node: Arc<Node>,
+    acks: i16,
+    pending: Vec<Pending>,
+    deadline: Instant,
+    version: i16,
+    mut response: ProduceResponse,
+) -> BoxFuture<'static, Outcome<ProduceResponse>> {
     if acks == 0 {
         let outcome = match first_error(&response) {
             Some(code) => Outcome::Close(format!("Produce with acks=0 failed with {code}")),
@@ -69,6 +127,29 @@ pub fn place(
     .boxed()
 }
 
+fn set(response: &mut ProduceResponse, (topic, partition): Slot, row: PartitionProduceResponse) {
+    let slot = response.responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition));
+    if let Some(slot) = slot {
+        *slot = row;
+    }
+}
+
+fn placed(index: i32, appended: &Appended) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        base_offset: appended.base_offset.0,
+        log_append_time_ms: appended.log_append_time.unwrap_or(-1),
+        log_start_offset: appended.log_start_offset.0,
+        ..PartitionProduceResponse::default()
+    }
+}
+
+fn refuse(node: &Node, index: i32, refusal: Refusal) -> PartitionProduceResponse {
+    let reason = refusal.code.name().unwrap_or("unknown");
+    node.metrics.produce_refused.get_or_create(&ReasonLabel { reason }).inc();
+    refusal.response(index)
+}
+
 fn first_error(response: &ProduceResponse) -> Option<ErrorCode> {
     let partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
     partitions.map(|partition| partition.error_code).find(|code| code.is_error())
@@ -80,6 +161,8 @@ struct Placing<'a> {
     acks: i16,
     version: i16,
     pending: Vec<Pending>,
+    /// What is to be prepared first, with the partition's index.
+    later: Vec<(Slot, i32, Preparation)>,
 }
 
 impl Placing<'_> {
@@ -99,39 +182,28 @@ impl Placing<'_> {
 
     fn partition(
         &mut self,
-        (topic_at, partition_at): (usize, usize),
+        slot: Slot,
         topic: Result<TopicId, ErrorCode>,
         data: &PartitionProduceData,
     ) -> PartitionProduceResponse {
-        match self.append(topic, data) {
-            Ok((partition, appended)) => {
-                self.pending.push(Pending {
-                    topic: topic_at,
-                    partition: partition_at,
-                    appended_to: partition,
-                    visible_at: appended.visible_at,
-                });
-                PartitionProduceResponse {
-                    index: data.index,
-                    base_offset: appended.base_offset.0,
-                    log_append_time_ms: appended.log_append_time.unwrap_or(-1),
-                    log_start_offset: appended.log_start_offset.0,
-                    ..PartitionProduceResponse::default()
-                }
+        match self.hand_in(topic, data) {
+            Ok((partition, Handed::Placed(appended))) => {
+                self.pending.push(Pending { slot, appended_to: partition, visible_at: appended.visible_at });
+                placed(data.index, &appended)
             }
-            Err(refusal) => {
-                let reason = refusal.code.name().unwrap_or("unknown");
-                self.node.metrics.produce_refused.get_or_create(&ReasonLabel { reason }).inc();
-                refusal.response(data.index)
+            Ok((_, Handed::Later(preparation))) => {
+                self.later.push((slot, data.index, preparation));
+                PartitionProduceResponse::default()
             }
+            Err(refusal) => refuse(self.node, data.index, refusal),
         }
     }
 
-    fn append(
+    fn hand_in(
         &self,
         topic: Result<TopicId, ErrorCode>,
         data: &PartitionProduceData,
-    ) -> Result<(Arc<Partition>, crate::partition::Appended), Refusal> {
+    ) -> Result<(Arc<Partition>, Handed), Refusal> {
         if !(ACKS_ALL..=1).contains(&self.acks) {
             return Err(ErrorCode::INVALID_REQUIRED_ACKS.into());
         }
@@ -140,75 +212,9 @@ impl Placing<'_> {
             return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
         }
         let Records::Bytes(batch) = &data.records else { return Err(ErrorCode::INVALID_RECORD.into()) };
-        let appended = partition.append(batch, self.version >= ZSTD_SINCE).map_err(|error| {
-            log_refusal(&partition, &error);
-            Refusal::from(error)
-        })?;
-        Ok((partition, appended))
-    }
-}
-
-/// A partition's refusal: the code, and since version 8 which records and why (KIP-467).
-struct Refusal {
-    code: ErrorCode,
-    message: Option<String>,
-    record_errors: Vec<BatchIndexAndErrorMessage>,
-}
-
-impl From<ErrorCode> for Refusal {
-    fn from(code: ErrorCode) -> Refusal {
-        Refusal { code, message: None, record_errors: Vec::new() }
-    }
-}
-
-impl From<AppendError> for Refusal {
-    fn from(error: AppendError) -> Refusal {
-        Refusal {
-            code: error::of_append(&error),
-            record_errors: record_errors(&error),
-            message: Some(error.to_string()),
-        }
-    }
-}
-
-fn record_errors(error: &AppendError) -> Vec<BatchIndexAndErrorMessage> {
-    let row = |index: u32, message: String| BatchIndexAndErrorMessage {
-        batch_index: i32::try_from(index).unwrap_or(i32::MAX),
-        batch_index_error_message: Some(message),
-    };
-    match error {
-        AppendError::Batch(BatchError::Records(faults)) => {
-            faults.iter().map(|fault| row(fault.index, fault.reason.to_string())).collect()
-        }
-        AppendError::Batch(BatchError::InvalidRecord { index: Some(index), reason }) => {
-            vec![row(*index, reason.to_string())]
-        }
-        AppendError::Batch(_) | AppendError::Log(_) | AppendError::BehindTier => Vec::new(),
-    }
-}
-
-impl Refusal {
-    fn response(self, index: i32) -> PartitionProduceResponse {
-        PartitionProduceResponse {
-            index,
-            error_code: self.code,
-            base_offset: -1,
-            record_errors: self.record_errors,
-            error_message: self.message,
-            ..PartitionProduceResponse::default()
-        }
-    }
-}
-
-fn log_refusal(partition: &Partition, error: &AppendError) {
-    match error {
-        AppendError::Batch(_) => {
-            tracing::warn!(partition = %partition.topic_partition(), "batch refused: {error}");
-        }
-        // The log has said what is wrong with a disk, once and not for each try.
-        AppendError::Log(_) | AppendError::BehindTier => {
-            tracing::debug!(partition = %partition.topic_partition(), "append refused: {error}")
-        }
+        let handed =
+            partition.hand_in(batch, self.version >= ZSTD_SINCE).map_err(|error| refused(&partition, error))?;
+        Ok((partition, handed))
     }
 }
 
@@ -234,9 +240,9 @@ async fn await_durable(
             Ok(Err(_closed)) => Some(ended(node, &pending.appended_to, version)),
             Err(_elapsed) => Some(ErrorCode::REQUEST_TIMED_OUT),
         };
-        failed.map(|code| (pending.topic, pending.partition, code))
+        failed.map(|code| (pending.slot, code))
     });
-    for (topic, partition, code) in join_all(waits).await.into_iter().flatten() {
+    for ((topic, partition), code) in join_all(waits).await.into_iter().flatten() {
         let slot = response.responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition));
         if let Some(slot) = slot {
             *slot = Refusal::from(code).response(slot.index);

@@ -1,0 +1,78 @@
+//! What a producer is told of a batch that was not appended.
+
+use stratalog_protocol::ErrorCode;
+use stratalog_protocol::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse};
+use stratalog_protocol::records::BatchError;
+
+use crate::api::error;
+use crate::partition::{AppendError, Partition};
+
+/// Logs an append's failure once, and says it to the producer.
+pub fn refused(partition: &Partition, error: AppendError) -> Refusal {
+    log_refusal(partition, &error);
+    Refusal::from(error)
+}
+
+/// A partition's refusal: the code, and since version 8 which records and why (KIP-467).
+pub struct Refusal {
+    pub code: ErrorCode,
+    message: Option<String>,
+    record_errors: Vec<BatchIndexAndErrorMessage>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal { code, message: None, record_errors: Vec::new() }
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Refusal {
+        Refusal {
+            code: error::of_append(&error),
+            record_errors: record_errors(&error),
+            message: Some(error.to_string()),
+        }
+    }
+}
+
+fn record_errors(error: &AppendError) -> Vec<BatchIndexAndErrorMessage> {
+    let row = |index: u32, message: String| BatchIndexAndErrorMessage {
+        batch_index: i32::try_from(index).unwrap_or(i32::MAX),
+        batch_index_error_message: Some(message),
+    };
+    match error {
+        AppendError::Batch(BatchError::Records(faults)) => {
+            faults.iter().map(|fault| row(fault.index, fault.reason.to_string())).collect()
+        }
+        AppendError::Batch(BatchError::InvalidRecord { index: Some(index), reason }) => {
+            vec![row(*index, reason.to_string())]
+        }
+        AppendError::Batch(_) | AppendError::Log(_) | AppendError::BehindTier | AppendError::CutOff => Vec::new(),
+    }
+}
+
+impl Refusal {
+    pub fn response(self, index: i32) -> PartitionProduceResponse {
+        PartitionProduceResponse {
+            index,
+            error_code: self.code,
+            base_offset: -1,
+            record_errors: self.record_errors,
+            error_message: self.message,
+            ..PartitionProduceResponse::default()
+        }
+    }
+}
+
+fn log_refusal(partition: &Partition, error: &AppendError) {
+    match error {
+        AppendError::Batch(_) => {
+            tracing::warn!(partition = %partition.topic_partition(), "batch refused: {error}");
+        }
+        // The log has said what is wrong with a disk, once and not for each try.
+        AppendError::Log(_) | AppendError::BehindTier | AppendError::CutOff => {
+            tracing::debug!(partition = %partition.topic_partition(), "append refused: {error}")
+        }
+    }
+}
