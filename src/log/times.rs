@@ -1,7 +1,5 @@
 //! Offsets by timestamp: ListOffsets.
 
-use std::sync::Arc;
-
 use stratalog_protocol::records::{Batch, RecordTime, RecordsError, first_record_at_or_after, record_of_max_timestamp};
 use stratalog_types::{LeaderEpoch, Offset};
 
@@ -45,23 +43,74 @@ impl Log {
         Ok(None)
     }
 
-    /// The first local record with the largest timestamp of all (KIP-734).
-    pub fn max_timestamp_offset(&self) -> Result<Option<TimestampedOffset>, ReadError> {
+    /// The first local record below `until` with the largest timestamp of all (KIP-734). What deletion took and what
+    /// nobody may see yet counts for nothing, however late its clock was.
+    pub fn max_timestamp_offset(&self, until: Offset) -> Result<Option<TimestampedOffset>, ReadError> {
         let segments: Vec<_> = read_lock(&self.segments).values().cloned().collect();
-        let mut best: Option<(i64, Arc<Segment>)> = None;
+        let mut sought = Sought { start: self.log_start_offset().0, until: until.0, best: None };
         for segment in segments {
-            let largest = segment.largest_timestamp().map_err(|e| segment.read_error(e.into()))?;
-            if let Some((timestamp, _)) = largest
-                && best.as_ref().is_none_or(|(best, _)| timestamp > *best)
-            {
-                best = Some((timestamp, segment));
+            if segment.next_offset() > sought.start && segment.base_offset < sought.until {
+                sought.look_into(&segment)?;
             }
         }
-        let Some((timestamp, segment)) = best else { return Ok(None) };
-        let floor = segment.offset_floor_for_time(timestamp).map_err(|e| segment.read_error(e.into()))?;
-        let Some((at, file)) = first_batch_from(&segment, floor, timestamp)? else { return Ok(None) };
-        let found = in_batch(&segment, &file, &at, |batch| record_of_max_timestamp(batch, LOOKUP_OUTPUT_BYTES_MAX))?;
-        Ok(found.map(|record| timestamped(&at, record)))
+        Ok(sought.best)
+    }
+}
+
+/// The look for the largest timestamp, segment by segment in offset order.
+struct Sought {
+    start: i64,
+    until: i64,
+    best: Option<TimestampedOffset>,
+}
+
+impl Sought {
+    /// The index answers for a segment whose largest timestamp is in sight; a bound that hides it means to walk headers.
+    fn look_into(&mut self, segment: &Segment) -> Result<(), ReadError> {
+        let largest = segment.largest_timestamp().map_err(|e| segment.read_error(e.into()))?;
+        let Some((timestamp, last_offset)) = largest.filter(|(timestamp, _)| self.beats(*timestamp)) else {
+            return Ok(());
+        };
+        if segment.base_offset >= self.start && last_offset < self.until {
+            let floor = segment.offset_floor_for_time(timestamp).map_err(|e| segment.read_error(e.into()))?;
+            if let Some((at, file)) = first_batch_from(segment, floor, timestamp)?
+                && at.header.max_timestamp == timestamp
+                && self.take(segment, &file, &at)?
+            {
+                return Ok(());
+            }
+        }
+        self.walk(segment)
+    }
+
+    fn beats(&self, timestamp: i64) -> bool {
+        timestamp >= 0 && self.best.is_none_or(|best| timestamp > best.timestamp)
+    }
+
+    fn walk(&mut self, segment: &Segment) -> Result<(), ReadError> {
+        let Some((first, file)) = segment.locate(self.start.max(segment.base_offset))? else { return Ok(()) };
+        let mut scan = HeaderScan::new(file.file(), first.position, segment.size_bytes());
+        while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {
+            if at.header.next_offset() > self.until {
+                break;
+            }
+            if self.beats(at.header.max_timestamp) {
+                self.take(segment, &file, &at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks into a batch whose header promises a later record, and says whether there is one.
+    fn take(&mut self, segment: &Segment, file: &DiskFile, at: &BatchAt) -> Result<bool, ReadError> {
+        let start = self.start;
+        let found =
+            in_batch(segment, file, at, |batch| record_of_max_timestamp(batch, start, LOOKUP_OUTPUT_BYTES_MAX))?;
+        let found = found.filter(|found| self.beats(found.timestamp));
+        if let Some(record) = found {
+            self.best = Some(timestamped(at, record));
+        }
+        Ok(found.is_some())
     }
 }
 

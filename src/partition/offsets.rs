@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::error::ReadError;
 use super::leader::{Isolation, Partition};
+use crate::log;
 
 /// Looks for timestamps that run at a time, over all requests; each may unpack a batch.
 const LOOKS_MAX: usize = 4;
@@ -100,7 +101,7 @@ impl Partition {
             return ListedOffset::NONE;
         }
         match self.tiered_end_offset() {
-            Some(end) => self.listed_at(end),
+            Some(end) => self.listed_at(end.max(self.log_start_offset())),
             None if self.log().local_log_start_offset() == self.log_start_offset() => {
                 self.listed_at(self.log_start_offset())
             }
@@ -109,16 +110,20 @@ impl Partition {
     }
 
     async fn max_timestamp(&self, isolation: Isolation, deadline: Instant) -> Result<ListedOffset, ReadError> {
-        let log = self.log().clone();
-        let local = off_worker(move || log.max_timestamp_offset()).await?.map_err(ReadError::Log)?;
-        let local = local.filter(|found| found.offset < self.visible_end(isolation)).map(ListedOffset::from);
-        let at_least = local.map_or(0, |local| local.timestamp);
-        let tiered = match self.tiered_below_local() {
-            Some(below) => self.tiered_max_timestamp(at_least, below, deadline).await?,
-            None => None,
-        };
-        // Of two equal ones the earlier, as Kafka takes the first record with the largest timestamp.
-        Ok(tiered.or(local).unwrap_or(ListedOffset::NONE))
+        loop {
+            let local_start = self.log().local_log_start_offset();
+            let (own, until) = (self.log().clone(), self.visible_end(isolation));
+            let local = off_worker(move || own.max_timestamp_offset(until)).await?;
+            let Some(local) = self.unless_evicted(local_start, local)? else { continue };
+            let local = local.map(ListedOffset::from);
+            let at_least = local.map_or(0, |local| local.timestamp);
+            let tiered = match self.tiered_below_local() {
+                Some(below) => self.tiered_max_timestamp(at_least, below, deadline).await?,
+                None => None,
+            };
+            // Of two equal ones the earlier, as Kafka takes the first record with the largest timestamp.
+            return Ok(tiered.or(local).unwrap_or(ListedOffset::NONE));
+        }
     }
 
     async fn at_timestamp(
@@ -134,15 +139,23 @@ impl Partition {
             {
                 return Ok(found);
             }
-            let log = self.log().clone();
-            let found = off_worker(move || log.offset_for_timestamp(timestamp)).await?.map_err(ReadError::Log)?;
-            // What was evicted meanwhile was looked for in neither place.
-            if self.log().local_log_start_offset() == local_start {
+            let local = self.log().clone();
+            let found = off_worker(move || local.offset_for_timestamp(timestamp)).await?;
+            if let Some(found) = self.unless_evicted(local_start, found)? {
                 break found;
             }
         };
         let visible = found.filter(|found| found.offset < self.visible_end(isolation));
         Ok(visible.map_or(ListedOffset::NONE, ListedOffset::from))
+    }
+
+    /// What a look into the local log found; `None` where the local log has lost its beginning meanwhile: what was evicted
+    /// was looked for in neither place, and may have been missed with an error.
+    fn unless_evicted<T>(&self, local_start: Offset, found: Result<T, log::ReadError>) -> Result<Option<T>, ReadError> {
+        if self.log().local_log_start_offset() != local_start {
+            return Ok(None);
+        }
+        found.map(Some).map_err(ReadError::Log)
     }
 
     /// Where the local log starts, if only the tier has what lies before it.
@@ -152,8 +165,8 @@ impl Partition {
     }
 }
 
-impl From<crate::log::TimestampedOffset> for ListedOffset {
-    fn from(found: crate::log::TimestampedOffset) -> ListedOffset {
+impl From<log::TimestampedOffset> for ListedOffset {
+    fn from(found: log::TimestampedOffset) -> ListedOffset {
         ListedOffset { offset: found.offset.0, timestamp: found.timestamp, leader_epoch: found.leader_epoch.0 }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use stratalog_protocol::records::{BatchIter, first_record_at_or_after};
+use stratalog_protocol::records::{
+    Batch, BatchIter, RecordTime, RecordsError, first_record_at_or_after, record_of_max_timestamp,
+};
 use stratalog_types::Offset;
 use tokio::time::Instant;
 
@@ -111,6 +113,10 @@ impl Partition {
     }
 
     /// The first of the records below `below` with the largest timestamp, where that is at least `at_least`.
+    ///
+    /// What a segment's largest timestamp promises may lie below the log start, and hide what is left. So the look begins
+    /// with what is there for sure and goes on, segment by segment, as long as one promises more; a segment that the log
+    /// start cuts is looked through chunk by chunk.
     pub(super) async fn tiered_max_timestamp(
         &self,
         at_least: i64,
@@ -118,10 +124,28 @@ impl Partition {
         deadline: Instant,
     ) -> Result<Option<ListedOffset>, ReadError> {
         let Some(tiered) = self.known_tier()? else { return Ok(None) };
-        match tiered.view().max_timestamp(self.log_start_offset(), below) {
-            Some(newest) if newest >= at_least => self.tiered_at_timestamp(newest, below, deadline).await,
-            _ => Ok(None),
+        let start = self.log_start_offset();
+        let mut least = tiered.view().max_timestamp_within(start, below).unwrap_or(0).max(at_least);
+        let (mut from, mut best) = (start, None);
+        while tiered.view().max_timestamp(from, below).is_some_and(|newest| newest >= least) {
+            let segment = tiered.segment_at_timestamp(least, from, deadline).await.map_err(ReadError::Tier)?;
+            let Some(segment) = segment.filter(|segment| segment.base_offset < below) else { break };
+            let is_whole = segment.base_offset >= from && segment.end_offset <= below;
+            let sought = if is_whole { segment.max_timestamp } else { least };
+            let chunk = tiered.chunk_of(&segment, sought, from, deadline).await.map_err(ReadError::Tier)?;
+            let Some((chunk, chunk_end)) = chunk.filter(|(_, end)| *end > from) else {
+                from = segment.end_offset;
+                continue;
+            };
+            let bounds = Bounds { from: start, below };
+            let found = off_worker(move || newest_of(&chunk, bounds, sought)).await??;
+            if let Some(found) = found {
+                least = found.timestamp.saturating_add(1);
+                best = Some(found);
+            }
+            from = if is_whole && found.is_some() { segment.end_offset } else { chunk_end };
         }
+        Ok(best)
     }
 
     /// The first record below `below` at or after `timestamp`.
@@ -132,17 +156,22 @@ impl Partition {
         deadline: Instant,
     ) -> Result<Option<ListedOffset>, ReadError> {
         let Some(tiered) = self.known_tier()? else { return Ok(None) };
-        let log_start_offset = self.log_start_offset();
-        let mut from = log_start_offset;
+        let start = self.log_start_offset();
+        let mut from = start;
         // The manifest's head tells, without a request, whether any segment there is late enough.
         while tiered.view().max_timestamp(from, below).is_some_and(|newest| newest >= timestamp) {
-            let chunk = tiered.chunk_at_timestamp(timestamp, from, deadline).await.map_err(ReadError::Tier)?;
-            let Some(chunk) = chunk else { return Ok(None) };
-            match off_worker(move || look(&chunk, from, timestamp, log_start_offset)).await?? {
-                Looked::Found(found) => return Ok(Some(found)),
-                Looked::NotBefore(next) if next > from => from = next,
-                Looked::NotBefore(_) => return Ok(None),
+            let segment = tiered.segment_at_timestamp(timestamp, from, deadline).await.map_err(ReadError::Tier)?;
+            let Some(segment) = segment.filter(|segment| segment.base_offset < below) else { break };
+            let chunk = tiered.chunk_of(&segment, timestamp, from, deadline).await.map_err(ReadError::Tier)?;
+            let Some((chunk, chunk_end)) = chunk.filter(|(_, end)| *end > from) else {
+                from = segment.end_offset;
+                continue;
+            };
+            let bounds = Bounds { from: start, below };
+            if let Some(found) = off_worker(move || first_of(&chunk, bounds, timestamp)).await?? {
+                return Ok(Some(found));
             }
+            from = chunk_end;
         }
         Ok(None)
     }
@@ -159,31 +188,57 @@ impl Partition {
     }
 }
 
-/// What a look into a chunk brought.
-enum Looked {
-    Found(ListedOffset),
-    /// Nothing below this offset.
-    NotBefore(Offset),
+/// The offsets that count.
+#[derive(Clone, Copy)]
+struct Bounds {
+    from: Offset,
+    below: Offset,
 }
 
-/// The first record of `chunk`, whose records start at `from` for the caller, at or after `timestamp`. Unpacks.
-fn look(chunk: &Bytes, from: Offset, timestamp: i64, log_start_offset: Offset) -> Result<Looked, ReadError> {
-    let mut last = from;
+/// The first record of `chunk` at or after `timestamp`. Unpacks.
+fn first_of(chunk: &Bytes, bounds: Bounds, timestamp: i64) -> Result<Option<ListedOffset>, ReadError> {
     for batch in BatchIter::new(chunk) {
-        let batch = batch.map_err(|error| unreadable(last, &error))?;
-        last = Offset(batch.header.next_offset());
-        if batch.header.max_timestamp < timestamp || last <= log_start_offset {
-            continue;
-        }
-        let bytes_max = log::LOOKUP_OUTPUT_BYTES_MAX;
-        let found = first_record_at_or_after(&batch, timestamp, log_start_offset.0, bytes_max);
-        if let Some(found) = found.map_err(|error| unreadable(last, &error))? {
-            return Ok(Looked::Found(ListedOffset {
-                offset: found.offset,
-                timestamp: found.timestamp,
-                leader_epoch: batch.header.partition_leader_epoch,
-            }));
+        let batch = batch.map_err(|error| unreadable(bounds.from, &error))?;
+        if let Some(found) = in_batch(&batch, bounds, timestamp, |batch| {
+            first_record_at_or_after(batch, timestamp, bounds.from.0, log::LOOKUP_OUTPUT_BYTES_MAX)
+        })? {
+            return Ok(Some(found));
         }
     }
-    Ok(Looked::NotBefore(last))
+    Ok(None)
+}
+
+/// The first record of `chunk` with the largest timestamp, where that is at least `at_least`. Unpacks.
+fn newest_of(chunk: &Bytes, bounds: Bounds, at_least: i64) -> Result<Option<ListedOffset>, ReadError> {
+    let mut best: Option<ListedOffset> = None;
+    for batch in BatchIter::new(chunk) {
+        let batch = batch.map_err(|error| unreadable(bounds.from, &error))?;
+        let least = best.map_or(at_least, |best| best.timestamp.saturating_add(1));
+        let found = in_batch(&batch, bounds, least, |batch| {
+            record_of_max_timestamp(batch, bounds.from.0, log::LOOKUP_OUTPUT_BYTES_MAX)
+        })?;
+        best = found.or(best);
+    }
+    Ok(best)
+}
+
+/// What `find` finds in a batch that may hold a record within the bounds and at or after `timestamp`.
+fn in_batch(
+    batch: &Batch<'_>,
+    bounds: Bounds,
+    timestamp: i64,
+    find: impl Fn(&Batch<'_>) -> Result<Option<RecordTime>, RecordsError>,
+) -> Result<Option<ListedOffset>, ReadError> {
+    let header = batch.header;
+    let outside = header.next_offset() <= bounds.from.0 || header.base_offset >= bounds.below.0;
+    if outside || header.max_timestamp < timestamp {
+        return Ok(None);
+    }
+    let found = find(batch).map_err(|error| unreadable(Offset(header.next_offset()), &error))?;
+    let found = found.filter(|found| found.timestamp >= timestamp && found.offset < bounds.below.0);
+    Ok(found.map(|found| ListedOffset {
+        offset: found.offset,
+        timestamp: found.timestamp,
+        leader_epoch: header.partition_leader_epoch,
+    }))
 }

@@ -77,7 +77,7 @@ impl Partition {
     fn roll_expired(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
         let Some(limit) = config.retention_ms else { return Ok(()) };
         let log = self.log();
-        let newest = match log.max_timestamp_offset() {
+        let newest = match log.max_timestamp_offset(log.log_end_offset()) {
             Ok(Some(newest)) => newest,
             Ok(None) | Err(_) => return Ok(()),
         };

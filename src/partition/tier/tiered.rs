@@ -474,24 +474,34 @@ impl Tiered {
         }
     }
 
-    /// The batches that may hold the first record at or after `timestamp`, from `from` on: one chunk. `None`: the tier has
-    /// no such record. A store that is not in time is [`TierError::NotInTime`], never `None`.
-    pub async fn chunk_at_timestamp(
+    /// The first segment that holds `from` or what comes after it, and may hold a record at or after `timestamp`. A store
+    /// that is not in time is [`TierError::NotInTime`], never `None`.
+    pub async fn segment_at_timestamp(
         &self,
         timestamp: i64,
-        mut from: Offset,
+        from: Offset,
         deadline: Instant,
-    ) -> Result<Option<Bytes>, TierError> {
-        loop {
-            let found =
-                tokio::time::timeout_at(deadline, async { self.view().lookup_timestamp(timestamp, from).await });
-            let Some(entry) = found.await.map_err(|_| TierError::NotInTime)?? else { return Ok(None) };
-            match self.tier.replay.chunk_at_timestamp(self.of, &entry, timestamp, from, deadline).await? {
-                ReadAnswer::Data(read) => return Ok(read.slices.into_iter().next().map(|slice| slice.bytes)),
-                ReadAnswer::Pending => return Err(TierError::NotInTime),
-                // Its late records lie before `from`.
-                ReadAnswer::End => from = entry.end_offset,
+    ) -> Result<Option<Entry>, TierError> {
+        let found = async { self.view().lookup_timestamp(timestamp, from).await };
+        Ok(tokio::time::timeout_at(deadline, found).await.map_err(|_| TierError::NotInTime)??)
+    }
+
+    /// The first batches of the segment, from `from` on, that may hold a record at or after `timestamp`: one chunk, and
+    /// the offset after it. `None`: its late records lie before `from`.
+    pub async fn chunk_of(
+        &self,
+        entry: &Entry,
+        timestamp: i64,
+        from: Offset,
+        deadline: Instant,
+    ) -> Result<Option<(Bytes, Offset)>, TierError> {
+        match self.tier.replay.chunk_at_timestamp(self.of, entry, timestamp, from, deadline).await? {
+            ReadAnswer::Data(read) => {
+                let next_offset = read.next_offset;
+                Ok(read.slices.into_iter().next().map(|slice| (slice.bytes, next_offset)))
             }
+            ReadAnswer::Pending => Err(TierError::NotInTime),
+            ReadAnswer::End => Ok(None),
         }
     }
 

@@ -3,6 +3,7 @@
 mod health;
 mod tier_lifecycle;
 mod tiering;
+mod times;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -66,6 +66,13 @@ impl Model {
         self.start + i64::from(at) * (self.end() - self.start) / 255
     }
 
+    /// One past the last offset of the batch that holds `offset`.
+    fn batch_end(&self, offset: i64) -> i64 {
+        let from = (offset - self.first) as usize;
+        let in_batch = self.records[from..].iter().take_while(|r| r.3 == self.records[from].3).count();
+        offset + in_batch as i64
+    }
+
     fn from(&self, offset: i64) -> Vec<(i64, u64)> {
         let skip = (offset - self.first) as usize;
         self.records.iter().enumerate().skip(skip).map(|(at, r)| (self.first + at as i64, r.0)).collect()
@@ -185,16 +192,17 @@ impl Run {
     fn find_time(&self, log: &Log, timestamp: i64) {
         let local = log.local_log_start_offset().0;
         let records = self.model.records.iter().enumerate().map(|(at, r)| (self.model.first + at as i64, r));
-        let mut local_records = records.filter(|(offset, _)| *offset >= local);
+        let local_records = records.filter(|(offset, _)| *offset >= local);
         let expected = local_records.clone().find(|(_, r)| r.1 >= timestamp).map(|(offset, r)| (offset, r.1, r.2));
         let found = log.offset_for_timestamp(timestamp).unwrap();
         assert_eq!(found.map(|f| (f.offset.0, f.timestamp, f.leader_epoch.0)), expected, "time {timestamp}");
-        let newest = local_records.clone().map(|(_, r)| r.1).max();
-        if local == log.closed_segments().first().map_or(local, |s| s.base_offset.0) {
-            let found = log.max_timestamp_offset().unwrap().map(|f| f.timestamp);
-            assert!(found >= newest, "{found:?} {newest:?}");
+        for until in [log.log_end_offset().0, self.model.pick((timestamp % 251) as u8)] {
+            let visible = local_records.clone().filter(|(offset, _)| self.model.batch_end(*offset) <= until);
+            // Of equal ones the first.
+            let expected = visible.rev().max_by_key(|(_, r)| r.1).map(|(offset, r)| (offset, r.1, r.2));
+            let found = log.max_timestamp_offset(Offset(until)).unwrap();
+            assert_eq!(found.map(|f| (f.offset.0, f.timestamp, f.leader_epoch.0)), expected, "newest below {until}");
         }
-        let _ = local_records.next();
     }
 
     fn upload(&self, log: &Log, at: u8) {

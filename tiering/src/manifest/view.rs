@@ -120,12 +120,21 @@ impl ManifestView {
     /// no page is read. A page or a segment that a bound cuts counts whole, so that this may be more than what is there,
     /// never less. `None` when no record there has a timestamp.
     pub fn max_timestamp(&self, from: Offset, below: Offset) -> Option<i64> {
+        self.newest_where(from, |from, base, end| base < below && end > from)
+    }
+
+    /// The same of those pages and segments that no bound cuts: never more than what is there, maybe less.
+    pub fn max_timestamp_within(&self, from: Offset, below: Offset) -> Option<i64> {
+        self.newest_where(from, |from, base, end| base >= from && end <= below)
+    }
+
+    fn newest_where(&self, from: Offset, counts: impl Fn(Offset, Offset, Offset) -> bool) -> Option<i64> {
         let head = self.head()?;
         let from = from.max(head.log_start_offset);
         let pages = head.pages.iter().map(|page| (page.base_offset, page.end_offset, page.max_timestamp));
         let entries = head.entries.iter().map(|entry| (entry.base_offset, entry.end_offset, entry.max_timestamp));
-        let within = pages.chain(entries).filter(|(base, end, _)| *base < below && *end > from);
-        within.map(|(.., timestamp)| timestamp).max().filter(|timestamp| *timestamp >= 0)
+        let counted = pages.chain(entries).filter(|(base, end, _)| counts(from, *base, *end));
+        counted.map(|(.., timestamp)| timestamp).max().filter(|timestamp| *timestamp >= 0)
     }
 
     /// Up to `count_max` entries from the one that holds `from` on, in order.
