@@ -239,7 +239,8 @@ fn find_metadata(config: &BrokerConfig, log_dirs: &LogDirs) -> Result<(), StartE
     if length.is_some_and(|length| length > 0) {
         return Ok(());
     }
-    if let Some(found) = config.data_dirs.iter().find(|dir| dir.join(METADATA_FILE).exists()) {
+    let elsewhere = |dir: &&PathBuf| *dir != wanted && dir.join(METADATA_FILE).exists();
+    if let Some(found) = config.data_dirs.iter().find(elsewhere) {
         let (found, wanted) = (found.display().to_string(), wanted.display().to_string());
         return Err(StartError::MetadataElsewhere { found, wanted });
     }

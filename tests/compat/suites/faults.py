@@ -252,8 +252,8 @@ class Faults:
                     # As after an error of the file system: writable descriptors do not keep it from happening.
                     done = processes.run(["mount", "-o", "remount,ro", "--force", volume], 10)
                     if done.returncode != 0:
-                        with Injection(broker.pid, "pwritev,pwrite64,write,openat,fdatasync,rename,unlink",
-                                       "error=EROFS", volume / "data", *self.files(broker)):
+                        with Injection(broker.pid, "pwritev,pwrite64,fdatasync,fsync,rename,unlink,ftruncate",
+                                       "error=EROFS"):
                             load.wait_for_error(HURT)
                     else:
                         load.wait_for_error(HURT)
