@@ -1,7 +1,8 @@
 //! The small text files of a data directory, in Kafka's formats.
 //!
 //! ```text
-//! recovery-point-offset-checkpoint, log-start-offset-checkpoint:  0 \n count \n (topic partition offset \n)*
+//! recovery-point-offset-checkpoint, log-start-offset-checkpoint,
+//! cleaner-offset-checkpoint:                                      0 \n count \n (topic partition offset \n)*
 //! leader-epoch-checkpoint:                                        0 \n count \n (epoch start_offset \n)*
 //! partition.metadata:                                             version: 0 \n topic_id: <22 characters> \n
 //! meta.properties:                                                key=value lines, version=1

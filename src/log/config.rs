@@ -15,6 +15,24 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// How long the files of deleted records keep their room, under another name. 0: they go at once.
     pub file_delete_delay_ms: i64,
+    pub compaction: CompactionConfig,
+}
+
+/// What of compaction the log itself goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// Records younger than this are left alone.
+    pub min_lag_ms: i64,
+    /// Records older than this are to have met the cleaner. `None`: no limit.
+    pub max_lag_ms: Option<i64>,
+    /// How long tombstones and markers stay once cleaning has met them.
+    pub delete_retention_ms: i64,
+}
+
+impl Default for CompactionConfig {
+    fn default() -> CompactionConfig {
+        CompactionConfig { min_lag_ms: 0, max_lag_ms: None, delete_retention_ms: 24 * 3_600_000 }
+    }
 }
 
 impl Default for LogConfig {
@@ -29,6 +47,7 @@ impl Default for LogConfig {
             flush_ms: i64::MAX,
             producer_id_expiration_ms: 24 * 3_600_000,
             file_delete_delay_ms: 60_000,
+            compaction: CompactionConfig::default(),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod append;
 mod checkpoint;
+mod cleaner;
 mod config;
 mod dir;
 mod epochs;
@@ -29,7 +30,8 @@ mod trim;
 mod upload;
 
 pub use append::Appended;
-pub use config::LogConfig;
+pub use cleaner::{CleanError, CleanOptions, Cleaned, Dirt, Pace};
+pub use config::{CompactionConfig, LogConfig};
 pub use dir::{LogDir, LogDirOptions, LogDirState, LogDirs, PartitionDir, read_meta_properties};
 pub use epochs::EpochStart;
 pub use error::{AppendError, Damage, Error, ReadError};

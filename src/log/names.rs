@@ -15,11 +15,15 @@ pub const CUT_SUFFIX: &str = "cut";
 pub const DELETED_SUFFIX: &str = "deleted";
 /// Ours: a segment that was found damaged, and whose records are elsewhere.
 pub const DAMAGED_SUFFIX: &str = "damaged";
+/// Follows the suffix of a segment's file that compaction writes, and that takes the place of others.
+pub const CLEANED_SUFFIX: &str = "cleaned";
+pub const SWAP_SUFFIX: &str = "swap";
 pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const META_PROPERTIES: &str = "meta.properties";
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 pub const LOCK: &str = ".lock";
 /// Ends the name of a partition directory on its way out.

@@ -25,6 +25,7 @@ use stratalog_types::{Offset, TopicPartition};
 
 use self::walk::{Trust, Walk, first_timestamp, walk};
 use super::checkpoint;
+use super::cleaner;
 use super::config::LogConfig;
 use super::dir::{LogDir, RecoveryPoint};
 use super::epochs::{EpochStart, LeaderEpochs};
@@ -86,6 +87,7 @@ pub fn recover(
     config: &LogConfig,
     unclean: bool,
 ) -> Result<Recovered, Error> {
+    cleaner::swap::recover(dir, path)?;
     let files = list(path)?;
     let bases: Vec<i64> =
         files.iter().filter(|(_, suffix)| suffix == names::LOG_SUFFIX).map(|(base, _)| *base).collect();
@@ -249,7 +251,7 @@ impl Recovery<'_> {
     fn trust_closed(&mut self, base: i64, next: i64) -> Result<(), Error> {
         let file = names::offset_file(self.path, base, names::LOG_SUFFIX);
         let size_bytes = file.metadata().map_err(Error::io("look at", &file))?.len();
-        if size_bytes == 0 {
+        if size_bytes == 0 && self.had_batches(base)? {
             let what = "the file is empty, and segments follow it".to_owned();
             return Err(self.damage(base, 0, Offset(base), Offset(next), what));
         }
@@ -258,6 +260,19 @@ impl Recovery<'_> {
         self.segments.insert(base, Arc::new(segment));
         self.end = next;
         Ok(())
+    }
+
+    /// Whether the indexes of an empty closed segment tell of batches: compaction may have left nothing of it.
+    fn had_batches(&self, base: i64) -> Result<bool, Error> {
+        for suffix in [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX] {
+            let file = names::offset_file(self.path, base, suffix);
+            match file.metadata() {
+                Ok(metadata) if metadata.len() == 0 => {}
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("look at", &file)(e)),
+                Ok(_) | Err(_) => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     /// The active segment after a clean stop.

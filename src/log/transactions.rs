@@ -60,13 +60,9 @@ pub fn append(disk: &Disk, path: &Path, entry: &AbortedTransaction) -> io::Resul
     Ok((file, created))
 }
 
-/// All entries of a file; none if there is no file. Stops at bytes that are no entry.
+/// All entries of a file. Stops at bytes that are no entry.
 pub fn read(path: &Path) -> io::Result<Vec<AbortedTransaction>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
+    let bytes = std::fs::read(path)?;
     let entries = bytes.chunks_exact(ENTRY_BYTES).filter_map(|entry| entry.try_into().ok());
     Ok(entries.map_while(AbortedTransaction::decode).collect())
 }

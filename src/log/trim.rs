@@ -87,6 +87,8 @@ impl Log {
     pub fn truncate_to(&self, offset: Offset) -> Result<(), Error> {
         let mut appender = lock(&self.append);
         appender.check_not_closed()?;
+        // Nothing is swapped in or removed meanwhile.
+        let _files = lock(&self.deleted);
         if offset >= self.log_end_offset() {
             return Ok(());
         }
@@ -103,6 +105,8 @@ impl Log {
     pub fn truncate_fully_and_start_at(&self, offset: Offset) -> Result<(), Error> {
         let mut appender = lock(&self.append);
         appender.check_not_closed()?;
+        // Nothing is swapped in or removed meanwhile.
+        let _files = lock(&self.deleted);
         let restarted = self.restart_at(&mut appender, offset, offset);
         close_on_error(&mut appender, restarted)
     }
@@ -121,6 +125,8 @@ impl Log {
     ) -> Result<(), Error> {
         let mut appender = lock(&self.append);
         appender.check_not_closed()?;
+        // Nothing is swapped in or removed meanwhile.
+        let _files = lock(&self.deleted);
         for segment in read_lock(&self.segments).values().filter(|segment| segment.size_bytes() > 0) {
             let file = segment.path(names::LOG_SUFFIX);
             let aside = file.with_extension("log.aside");
@@ -214,7 +220,7 @@ fn close_on_error(appender: &mut Appender, done: Result<(), Error>) -> Result<()
     done
 }
 
-fn remove_segment(dir: &LogDir, path: &Path, segment: &Segment, delay_ms: i64) -> Result<(), Error> {
+pub(super) fn remove_segment(dir: &LogDir, path: &Path, segment: &Segment, delay_ms: i64) -> Result<(), Error> {
     let suffixes = [names::LOG_SUFFIX, names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX];
     for suffix in suffixes {
         dir.remove_file(&segment.path(suffix), delay_ms)?;

@@ -10,7 +10,7 @@ use super::error::ReadError;
 use super::tier::Tiered;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::log::{self, Log, LogConfig, LogSlice};
+use crate::log::{self, CompactionConfig, Log, LogConfig, LogSlice};
 use crate::metrics::{LaneLabel, Metrics, TopicLabel};
 use crate::watermark::Watermark;
 
@@ -241,9 +241,11 @@ impl Partition {
 /// What of a topic's configuration the log itself goes by.
 pub fn log_config(config: &TopicConfig) -> LogConfig {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    // What is never closed is never compacted.
+    let max_lag_ms = config.max_compaction_lag_ms.filter(|_| config.cleanup_compact);
     LogConfig {
         segment_bytes: config.segment_bytes,
-        segment_ms: signed(config.segment_ms),
+        segment_ms: signed(config.segment_ms.min(max_lag_ms.unwrap_or(u64::MAX))),
         segment_jitter_ms: signed(config.segment_jitter_ms),
         segment_index_bytes: config.segment_index_bytes,
         index_interval_bytes: config.index_interval_bytes,
@@ -251,5 +253,10 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         flush_ms: config.flush_ms.map_or(i64::MAX, signed),
         producer_id_expiration_ms: signed(config.producer_id_expiration_ms),
         file_delete_delay_ms: signed(config.file_delete_delay_ms),
+        compaction: CompactionConfig {
+            min_lag_ms: signed(config.min_compaction_lag_ms),
+            max_lag_ms: max_lag_ms.map(signed),
+            delete_retention_ms: signed(config.delete_retention_ms),
+        },
     }
 }

@@ -7,6 +7,7 @@ mod batch;
 mod builder;
 pub mod compression;
 mod control;
+mod frame;
 mod header;
 mod lookup;
 mod record;
@@ -20,6 +21,7 @@ mod varint;
 pub use batch::{Batch, BatchIter, BatchRecords, Records, RecordsError};
 pub use builder::{BatchBuilder, BuildError};
 pub use control::{ControlType, EndTransactionMarker};
+pub use frame::{RecordFrame, RecordFrames};
 pub use header::{
     Attributes, BATCH_HEADER_BYTES, BatchHeader, CodecId, HeaderError, LOG_OVERHEAD_BYTES, TimestampType,
 };

@@ -135,6 +135,8 @@ pub struct LogDir {
     recovery_points_whole: bool,
     log_starts_whole: bool,
     pub(super) walks: Permits,
+    /// Up to where each compacted log is clean.
+    cleaner_points: Mutex<OffsetsByPartition>,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
@@ -157,6 +159,7 @@ impl LogDir {
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
         let points = checkpoints::read(&disk, &path.join(names::RECOVERY_POINTS))?;
         let starts = checkpoints::read(&disk, &path.join(names::LOG_STARTS))?;
+        let clean = checkpoints::read(&disk, &path.join(names::CLEANER_POINTS))?;
         let clean_mark = path.join(names::CLEAN_SHUTDOWN);
         let was_clean = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
         if was_clean {
@@ -182,6 +185,7 @@ impl LogDir {
             recovery_points_whole: points.whole,
             log_starts_whole: starts.whole,
             walks: Permits::new(options.recovery_threads),
+            cleaner_points: Mutex::new(clean.offsets),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
             removals: Removals::default(),
@@ -337,6 +341,13 @@ impl LogDir {
 
     /// Durable when this returns: records from `offset` on may be gone after the next crash.
     pub(super) fn lower_recovery_point(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
+        // First, for it lies below the recovery point.
+        let mut clean = lock(&self.cleaner_points);
+        if clean.get(partition).is_some_and(|point| *point > offset) {
+            clean.insert(partition.clone(), offset);
+            checkpoint::write_offsets(&self.disk, &self.path.join(names::CLEANER_POINTS), &clean)?;
+        }
+        drop(clean);
         let mut points = lock(&self.recovery_points);
         if points.get(partition).is_none_or(|point| *point <= offset) {
             return Ok(());
@@ -357,6 +368,18 @@ impl LogDir {
     /// Whether a log start that has no entry may have been lost with the checkpoint.
     pub(super) fn may_lack_log_start(&self, partition: &TopicPartition) -> bool {
         !self.log_starts_whole && self.log_start(partition).is_none()
+    }
+
+    /// Up to where a log is clean, as checkpointed.
+    pub(super) fn cleaner_point(&self, partition: &TopicPartition) -> Option<Offset> {
+        lock(&self.cleaner_points).get(partition).copied()
+    }
+
+    /// Durable when this returns.
+    pub(super) fn write_cleaner_point(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
+        let mut points = lock(&self.cleaner_points);
+        points.insert(partition.clone(), offset);
+        checkpoint::write_offsets(&self.disk, &self.path.join(names::CLEANER_POINTS), &points)
     }
 
     pub(super) fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
@@ -389,7 +412,12 @@ impl LogDir {
     /// find its predecessor's entries: a log start would hide its records. So a creation asks for this too, in case the
     /// deletion was cut short.
     pub(super) fn forget_checkpoints(&self, partition: &TopicPartition) -> Result<(), Error> {
-        for (name, map) in [(names::RECOVERY_POINTS, &self.recovery_points), (names::LOG_STARTS, &self.log_starts)] {
+        let checkpoints = [
+            (names::RECOVERY_POINTS, &self.recovery_points),
+            (names::LOG_STARTS, &self.log_starts),
+            (names::CLEANER_POINTS, &self.cleaner_points),
+        ];
+        for (name, map) in checkpoints {
             let mut offsets = lock(map);
             if offsets.remove(partition).is_some() {
                 checkpoint::write_offsets(&self.disk, &self.path.join(name), &offsets)?;

@@ -35,6 +35,8 @@ pub struct Segment {
     /// The active segment's file stays open.
     pinned: Mutex<Option<DiskFile>>,
     retired: AtomicBool,
+    /// Its files still have the names of a segment in swap.
+    in_swap: AtomicBool,
     tail: RwLock<Tail>,
     /// Whether there is a transaction index: most fetches need not look.
     aborted: AtomicU8,
@@ -114,11 +116,34 @@ impl Segment {
             retired: AtomicBool::new(false),
             // Indexes that were made from the batches need no check.
             times_checked: AtomicBool::new(indexes.is_some()),
+            in_swap: AtomicBool::new(false),
             tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
             aborted: AtomicU8::new(ABORTED_UNKNOWN),
             distrusted: AtomicBool::new(false),
             damage: OnceLock::new(),
         }
+    }
+
+    /// A segment that compaction wrote, and whose files are about to get their names. `offsets` are its base offset and
+    /// that of the segment behind it.
+    pub fn in_swap(
+        files: &Arc<FileCache>,
+        directory: &Path,
+        offsets: (i64, i64),
+        size_bytes: u64,
+        indexes: Indexes,
+        has_aborted: bool,
+    ) -> Segment {
+        let segment = Segment::new(files, directory, offsets.0, size_bytes, offsets.1, Some(indexes));
+        segment.in_swap.store(true, atomic::Ordering::SeqCst);
+        let aborted = if has_aborted { ABORTED_SOME } else { ABORTED_NONE };
+        segment.aborted.store(aborted, atomic::Ordering::SeqCst);
+        segment
+    }
+
+    /// Its files have their names now.
+    pub fn leave_swap(&self) {
+        self.in_swap.store(false, atomic::Ordering::SeqCst);
     }
 
     /// Creates the three files, empty. The caller syncs the directory before it acknowledges anything in them.
@@ -132,8 +157,22 @@ impl Segment {
         Ok((segment, file))
     }
 
+    /// Where a file of the segment is, or in a swap: will be.
     pub fn path(&self, suffix: &str) -> PathBuf {
         names::offset_file(&self.directory, self.base_offset, suffix)
+    }
+
+    /// Does `open` with the path of a file. In a swap that is its old name as long as it has that: while it does, the name
+    /// that it will have is another segment's.
+    fn at_its_path<T>(&self, suffix: &str, open: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        if self.in_swap.load(atomic::Ordering::SeqCst) {
+            let in_swap = format!("{suffix}.{}", names::SWAP_SUFFIX);
+            match open(&names::offset_file(&self.directory, self.base_offset, &in_swap)) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
+            }
+        }
+        open(&self.path(suffix))
     }
 
     pub fn pin(&self, file: DiskFile) {
@@ -162,7 +201,7 @@ impl Segment {
     /// Files are opened by name, and a name may be another log's by now: what was opened counts only while this segment
     /// is still in its log.
     fn open(&self, kind: Kind, suffix: &str) -> io::Result<DiskFile> {
-        let file = self.files.get(self.name, kind, &self.path(suffix))?;
+        let file = self.at_its_path(suffix, |path| self.files.get(self.name, kind, path))?;
         if self.retired.load(atomic::Ordering::SeqCst) {
             self.files.forget(self.name);
             return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed"));
@@ -306,8 +345,12 @@ impl Segment {
         if self.aborted.load(atomic::Ordering::SeqCst) == ABORTED_NONE {
             return Ok(Vec::new());
         }
-        let path = self.path(names::TXN_INDEX_SUFFIX);
-        let found = transactions::read(&path).map_err(|source| ReadError::Io { path, source })?;
+        let found = self.at_its_path(names::TXN_INDEX_SUFFIX, transactions::read);
+        let path = || self.path(names::TXN_INDEX_SUFFIX);
+        let found = match found {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            found => found.map_err(|source| ReadError::Io { path: path(), source })?,
+        };
         if found.is_empty() {
             let (unknown, none) = (ABORTED_UNKNOWN, ABORTED_NONE);
             let (stored, loaded) = (atomic::Ordering::SeqCst, atomic::Ordering::SeqCst);

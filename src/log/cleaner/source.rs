@@ -1,0 +1,156 @@
+//! The batches of one closed segment, read in order through one buffer.
+
+use std::sync::Arc;
+
+use stratalog_protocol::records::{Batch, BatchHeader};
+
+use super::pace::Pace;
+use super::{CleanError, damaged};
+use crate::log::scan::{BatchAt, HeaderScan};
+use crate::log::segment::Segment;
+use crate::platform::disk::{DiskFile, drop_cached, is_cached};
+
+const CHECKSUM: &str = "the checksum of a batch does not match";
+const SHORTER: &str = "the file is shorter than it was";
+
+/// Reads whole batches, about a buffer's worth at a time.
+pub struct Source<'a> {
+    segment: &'a Segment,
+    file: DiskFile,
+    size_bytes: u64,
+    /// Of what is in `buffer`, and how much of it was taken.
+    position: u64,
+    taken: usize,
+    buffer: &'a mut Vec<u8>,
+    filled: usize,
+    pace: &'a Pace,
+}
+
+impl<'a> Source<'a> {
+    /// From the batch at `position` on.
+    pub fn new(
+        segment: &'a Arc<Segment>,
+        position: u64,
+        buffer: &'a mut Vec<u8>,
+        pace: &'a Pace,
+    ) -> Result<Source<'a>, CleanError> {
+        let file = segment.file().map_err(|e| segment.read_error(e.into()))?;
+        let size_bytes = segment.size_bytes();
+        Ok(Source { segment, file, size_bytes, position, taken: 0, buffer, filled: 0, pace })
+    }
+
+    /// The next batch, its checksum checked; `None` at the end of the segment.
+    pub fn next(&mut self) -> Result<Option<Batch<'_>>, CleanError> {
+        let at = self.position + self.taken as u64;
+        if at >= self.size_bytes {
+            return Ok(None);
+        }
+        let Some(length) = self.whole_batch()? else {
+            return Err(damaged(self.segment, at, "the batch ends after the file"));
+        };
+        let from = self.taken;
+        self.taken += length;
+        let bytes = self.buffer.get(from..from + length).unwrap_or_default();
+        let batch = Batch::at_start(bytes).map_err(|e| damaged(self.segment, at, &e.to_string()))?;
+        if !batch.crc_matches() {
+            return Err(damaged(self.segment, at, CHECKSUM));
+        }
+        Ok(Some(batch))
+    }
+
+    /// The position of the batch that [`Source::next`] answered last ends here.
+    pub fn position(&self) -> u64 {
+        self.position + self.taken as u64
+    }
+
+    /// Sees to it that a whole batch is in the buffer; answers its length. `None`: the file ends inside it.
+    fn whole_batch(&mut self) -> Result<Option<usize>, CleanError> {
+        loop {
+            let have = self.buffer.get(self.taken..self.filled).unwrap_or_default();
+            let at = self.position + self.taken as u64;
+            let wanted = match BatchHeader::decode(have) {
+                Ok(header) if header.batch_bytes() <= have.len() => return Ok(Some(header.batch_bytes())),
+                Ok(header) => header.batch_bytes() as u64,
+                Err(_) if have.len() >= stratalog_protocol::records::BATCH_HEADER_BYTES => {
+                    let error = BatchHeader::decode(have).err().map(|e| e.to_string()).unwrap_or_default();
+                    return Err(damaged(self.segment, at, &error));
+                }
+                Err(_) => 0,
+            };
+            let left = self.size_bytes - at;
+            if wanted > left || have.len() as u64 >= left {
+                return Ok(None);
+            }
+            self.fill(usize::try_from(wanted).unwrap_or(usize::MAX))?;
+        }
+    }
+
+    /// Moves what is left to the front and reads behind it.
+    fn fill(&mut self, wanted: usize) -> Result<(), CleanError> {
+        self.buffer.copy_within(self.taken..self.filled, 0);
+        self.position += self.taken as u64;
+        self.filled -= self.taken;
+        self.taken = 0;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        let at = self.position + self.filled as u64;
+        let room = self.buffer.len() - self.filled;
+        let length = usize::try_from(self.size_bytes - at).unwrap_or(usize::MAX).min(room);
+        let into = self.buffer.get_mut(self.filled..self.filled + length).unwrap_or_default();
+        let read = read_gently(&self.file, into, at).map_err(|e| self.segment.read_error(e.into()))?;
+        if read < length {
+            return Err(damaged(self.segment, at + read as u64, SHORTER));
+        }
+        self.filled += read;
+        self.pace.spend(read as u64)
+    }
+}
+
+/// Reads, and gives back pages that were not in memory before: cleaning old segments pushes nothing hot out.
+pub fn read_gently(file: &DiskFile, into: &mut [u8], position: u64) -> std::io::Result<usize> {
+    let length = into.len() as u64;
+    let was_cached = length == 0 || is_cached(file.file(), position, length) != Some(false);
+    let read = file.read_at(into, position)?;
+    if !was_cached {
+        drop_cached(file.file(), position, length);
+    }
+    Ok(read)
+}
+
+/// The headers of a segment, and its batches one by one where they are wanted.
+pub struct Headers<'a> {
+    pub segment: &'a Segment,
+    pub file: DiskFile,
+    size_bytes: u64,
+}
+
+impl<'a> Headers<'a> {
+    pub fn of(segment: &'a Segment) -> Result<Headers<'a>, CleanError> {
+        let file = segment.file().map_err(|e| segment.read_error(e.into()))?;
+        Ok(Headers { segment, file, size_bytes: segment.size_bytes() })
+    }
+
+    pub fn scan(&self) -> HeaderScan<'_> {
+        HeaderScan::new(self.file.file(), 0, self.size_bytes)
+    }
+
+    /// The bytes of one batch, its checksum checked.
+    pub fn read<'b>(&self, at: &BatchAt, buffer: &'b mut Vec<u8>, pace: &Pace) -> Result<Batch<'b>, CleanError> {
+        let length = at.header.batch_bytes();
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        let bytes = buffer.get_mut(..length).unwrap_or_default();
+        let read = read_gently(&self.file, bytes, at.position).map_err(|e| self.segment.read_error(e.into()))?;
+        if read < length {
+            return Err(damaged(self.segment, at.position, SHORTER));
+        }
+        pace.spend(read as u64)?;
+        let batch = Batch::at_start(bytes).map_err(|e| damaged(self.segment, at.position, &e.to_string()))?;
+        if !batch.crc_matches() {
+            return Err(damaged(self.segment, at.position, CHECKSUM));
+        }
+        Ok(batch)
+    }
+}
