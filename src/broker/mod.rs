@@ -22,13 +22,13 @@ use tokio::time::timeout;
 use crate::admin::{self, AdminHandle, Readiness};
 use crate::api::{self, Node};
 use crate::clock::Clock;
-use crate::config::{BrokerConfig, Listener};
+use crate::config::{BrokerConfig, CleanerConfig, Listener, Mode, Settings};
 use crate::log::{self, LogDirOptions, LogDirs};
 use crate::metadata::{self, Metadata};
 use crate::metrics::{DirectoryLabel, Metrics};
 use crate::net;
 use crate::partition::tier::{self, Service, ServiceHandle, Tier};
-use crate::partition::{self, Partitions};
+use crate::partition::{self, Cleaner, Partitions};
 use crate::platform::disk::Disk;
 use crate::platform::volume::space;
 
@@ -149,6 +149,13 @@ pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Resul
         purges: tokio::sync::Mutex::default(),
     };
     background.spawn(service.run(stopped.clone()));
+    let settings = Arc::downgrade(&node);
+    let config = move || match settings.upgrade() {
+        Some(node) => CleanerConfig::of(&node.settings()),
+        None => CleanerConfig::of(&Settings::defaults(Mode::Kafka)),
+    };
+    let cleaner = Cleaner::new(node.partitions.clone(), node.metrics.clone(), Box::new(config));
+    background.spawn(cleaner.run(stopped.clone()));
     background.spawn(store::meter(meter, node.metadata.clone(), node.metrics.clone(), stopped.clone()));
 
     let (handle, requests, readiness) = admin::channel();

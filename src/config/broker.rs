@@ -379,8 +379,11 @@ fn warn(settings: &Settings, listeners: &[Listener], notices: &mut Vec<Notice>) 
             "{listener} serves plain text beyond this machine: anyone who reaches the port reads and writes everything"
         )));
     }
-    if settings.list("log.cleanup.policy").iter().any(|policy| policy == "compact") {
-        notices.push(Notice::Info("log.cleanup.policy=compact keeps everything: nothing compacts yet".to_owned()));
+    let compacts = settings.list("log.cleanup.policy").iter().any(|policy| policy == "compact");
+    let cleaner = super::CleanerConfig::of(settings);
+    if compacts && !cleaner.enable {
+        let why = "log.cleaner.enable=false: nothing is compacted, and compacted topics grow without end";
+        notices.push(Notice::Warning(why.to_owned()));
     }
     let integer = |name: &str| settings.integer(name).unwrap_or(0);
     if integer("message.max.bytes") > integer("socket.request.max.bytes") {

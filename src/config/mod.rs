@@ -7,6 +7,7 @@
 
 mod broker;
 pub mod catalog;
+mod cleaner;
 pub mod describe;
 pub mod environment;
 mod error;
@@ -24,6 +25,7 @@ mod topic;
 mod value;
 
 pub use broker::{BrokerConfig, LogConfig, LoggingConfig, NetworkConfig, TopicCreation};
+pub use cleaner::CleanerConfig;
 pub use error::{ConfigError, ConfigErrors};
 pub use group::check_group_configs;
 pub use key::{Key, Kind, Stance, Valid};

@@ -142,9 +142,6 @@ pub fn without_effect(overrides: &TopicOverrides) -> Vec<String> {
             Stance::Pending(feature) if !key.is_default(text) => {
                 Some(format!("{name}={text} has no effect yet: {feature} will read it"))
             }
-            Stance::Honoured if name == "cleanup.policy" && text.contains("compact") => {
-                Some(format!("{name}={text} keeps everything: nothing compacts yet"))
-            }
             Stance::Honoured | Stance::NoEffect | Stance::Pending(_) | Stance::Refused(_) => None,
         }
     };

@@ -211,6 +211,26 @@ metrics! {
     log_recovery_bytes_cut: Counter = Counter::default(),
         "log_recovery_cut" in Bytes, "Bytes cut off torn tails at recovery, kept in side files";
 
+    log_cleaner_runs: Counter = Counter::default(), "log_cleaner_runs", "Rounds of compaction that came to their end";
+    log_cleaner_bytes_before: Counter = Counter::default(),
+        "log_cleaner_before" in Bytes, "Bytes of segments before they were compacted";
+    log_cleaner_bytes_after: Counter = Counter::default(),
+        "log_cleaner_after" in Bytes, "Bytes that compaction left of them";
+    log_cleaner_keyless: Counter = Counter::default(),
+        "log_cleaner_keyless", "Records without a key that compaction dropped";
+    log_cleaner_map_utilization: FloatGauge = FloatGauge::default(),
+        "log_cleaner_map_utilization", "Part of the key map that the last round used";
+    log_cleaner_dirty_ratio: FloatGauge = FloatGauge::default(),
+        "log_cleaner_dirty_ratio", "Largest dirty share of a compacted log, when the cleaner looked last";
+    log_cleaner_overdue: FloatGauge = FloatGauge::default(),
+        "log_cleaner_overdue" in Seconds, "Longest time that a record waits for the cleaner beyond max.compaction.lag.ms";
+    log_cleaner_idle: FloatGauge = FloatGauge::default(),
+        "log_cleaner_idle" in Seconds, "Time since a cleaner thread last looked for something to clean";
+    log_cleaner_uncleanable_partitions: Gauge = Gauge::default(),
+        "log_cleaner_uncleanable_partitions", "Partitions set aside because their compaction failed";
+    log_cleaner_uncleanable_bytes: Gauge = Gauge::default(),
+        "log_cleaner_uncleanable" in Bytes, "Bytes of them that wait to be compacted";
+
     groups: Gauge = Gauge::default(), "groups", "Consumer groups coordinated here";
     group_offsets: Gauge = Gauge::default(), "group_offsets", "Partitions with a committed offset, over all groups";
     group_requests_waiting: Gauge = Gauge::default(),

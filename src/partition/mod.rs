@@ -7,6 +7,7 @@
 //! acknowledgements wait for the sync, `high_watermark` is the flushed offset.
 
 mod append;
+mod cleaning;
 mod error;
 mod leader;
 mod offsets;
@@ -17,6 +18,7 @@ mod retention;
 pub mod tier;
 
 pub use append::{Appended, Handed, Preparation, Prepared, prepared_at_once};
+pub use cleaning::Cleaner;
 pub use error::{AppendError, ReadError};
 pub use leader::{Counters, Ended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};

@@ -29,32 +29,32 @@ pub const KEYS: &[Key] = keys! {
         "Replicas of a topic created without a number of its own.";
     "delete.topic.enable" Boolean = Some("true"), Valid::Any, fixed, Honoured,
         "Whether topics may be deleted at all.";
-    "log.cleaner.backoff.ms" Long = Some("15000"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "log.cleaner.backoff.ms" Long = Some("15000"), Valid::AtLeast(0), dynamic, Honoured,
         "Pause of the cleaner when nothing is dirty.";
-    "log.cleaner.dedupe.buffer.size" Long = Some("134217728"), Valid::Any, dynamic, Pending("log compaction"),
+    "log.cleaner.dedupe.buffer.size" Long = Some("134217728"), Valid::Any, dynamic, Honoured,
         "Memory of the cleaner's key map, over all its threads.";
-    "log.cleaner.delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "log.cleaner.delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Honoured,
         "How long a tombstone stays readable in a compacted topic.";
-    "log.cleaner.enable" Boolean = Some("true"), Valid::Any, fixed, Pending("log compaction"),
+    "log.cleaner.enable" Boolean = Some("true"), Valid::Any, fixed, Honoured,
         "Whether the cleaner runs.";
-    "log.cleaner.io.buffer.load.factor" Double = Some("0.9"), Valid::Any, dynamic, Pending("log compaction"),
+    "log.cleaner.io.buffer.load.factor" Double = Some("0.9"), Valid::Any, dynamic, Honoured,
         "How full the cleaner's key map may become.";
-    "log.cleaner.io.buffer.size" Int = Some("524288"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "log.cleaner.io.buffer.size" Int = Some("524288"), Valid::AtLeast(0), dynamic, Honoured,
         "Memory of the cleaner's read and write buffers.";
     "log.cleaner.io.max.bytes.per.second" Double = Some("1.7976931348623157E308"),
-        Valid::Any, dynamic, Pending("log compaction"),
+        Valid::Any, dynamic, Honoured,
         "Bytes a second the cleaner may read and write.";
     "log.cleaner.max.compaction.lag.ms" Long = Some("9223372036854775807"),
-        Valid::AtLeast(1), dynamic, Pending("log compaction"),
+        Valid::AtLeast(1), dynamic, Honoured,
         "Age by which a record of a compacted topic must have met the cleaner.";
-    "log.cleaner.min.cleanable.ratio" Double = Some("0.5"), Valid::Ratio, dynamic, Pending("log compaction"),
+    "log.cleaner.min.cleanable.ratio" Double = Some("0.5"), Valid::Ratio, dynamic, Honoured,
         "Share of dirty bytes from which a log is worth cleaning.";
-    "log.cleaner.min.compaction.lag.ms" Long = Some("0"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "log.cleaner.min.compaction.lag.ms" Long = Some("0"), Valid::AtLeast(0), dynamic, Honoured,
         "Age below which the cleaner leaves a record alone.";
-    "log.cleaner.threads" Int = Some("1"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "log.cleaner.threads" Int = Some("1"), Valid::AtLeast(0), dynamic, Honoured,
         "Threads that compact.";
     "log.cleanup.policy" List = Some("delete"), Valid::ListOf(&["compact", "delete"]), dynamic, Honoured,
-        "What ends old data: `delete` by retention; `compact` keeps everything, as nothing compacts yet.";
+        "What ends old data: `delete` by retention, `compact` by a later record of the same key.";
     "log.dir" List = Some("/tmp/kafka-logs"), Valid::Any, fixed, Honoured,
         "Data directory, used when log.dirs is not set.";
     "log.dir.failure.timeout.ms" Long = Some("30000"), Valid::AtLeast(1), fixed, Pending("clusters"),

@@ -5,7 +5,7 @@ use crate::config::key::{Key, Valid};
 
 pub const KEYS: &[Key] = keys! {
     "cleanup.policy" List = Some("delete"), Valid::ListOf(&["compact", "delete"]), dynamic, Honoured,
-        "What ends old data: `delete` by retention; `compact` keeps everything, as nothing compacts yet.";
+        "What ends old data: `delete` by retention, `compact` by a later record of the same key.";
     "compression.gzip.level" Int = Some("-1"), Valid::GzipLevel, dynamic, Honoured,
         "Level used when the broker itself compresses with gzip.";
     "compression.lz4.level" Int = Some("9"), Valid::Between(1, 17), dynamic, Honoured,
@@ -15,7 +15,7 @@ pub const KEYS: &[Key] = keys! {
         "Codec that the topic's batches are kept in; `producer` keeps the one they were sent in.";
     "compression.zstd.level" Int = Some("3"), Valid::Between(-131_072, 22), dynamic, Honoured,
         "Level used when the broker itself compresses with zstd.";
-    "delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "delete.retention.ms" Long = Some("86400000"), Valid::AtLeast(0), dynamic, Honoured,
         "How long a tombstone stays readable in a compacted topic.";
     "file.delete.delay.ms" Long = Some("60000"), Valid::AtLeast(0), dynamic, Honoured,
         "How long the files of deleted records keep their room, renamed to `.deleted`; shorter where the disk is short of room. What the tier has goes at once.";
@@ -33,7 +33,7 @@ pub const KEYS: &[Key] = keys! {
         "Bytes kept on local disk when the topic is tiered; -2 means as retention.bytes.";
     "local.retention.ms" Long = Some("-2"), Valid::AtLeast(-2), dynamic, Honoured,
         "Age to which records stay on local disk when the topic is tiered; -2 means as retention.ms.";
-    "max.compaction.lag.ms" Long = Some("9223372036854775807"), Valid::AtLeast(1), dynamic, Pending("log compaction"),
+    "max.compaction.lag.ms" Long = Some("9223372036854775807"), Valid::AtLeast(1), dynamic, Honoured,
         "Age by which a record of a compacted topic must have met the cleaner.";
     "max.message.bytes" Int = Some("1048588"), Valid::AtLeast(0), dynamic, Honoured,
         "Largest record batch that is accepted, after compression.";
@@ -44,9 +44,9 @@ pub const KEYS: &[Key] = keys! {
     "message.timestamp.type" String = Some("CreateTime"),
         Valid::OneOf(&["CreateTime", "LogAppendTime"]), dynamic, Honoured,
         "Whose clock stamps a record: the producer's or the broker's.";
-    "min.cleanable.dirty.ratio" Double = Some("0.5"), Valid::Ratio, dynamic, Pending("log compaction"),
+    "min.cleanable.dirty.ratio" Double = Some("0.5"), Valid::Ratio, dynamic, Honoured,
         "Share of dirty bytes from which the log is worth cleaning.";
-    "min.compaction.lag.ms" Long = Some("0"), Valid::AtLeast(0), dynamic, Pending("log compaction"),
+    "min.compaction.lag.ms" Long = Some("0"), Valid::AtLeast(0), dynamic, Honoured,
         "Age below which the cleaner leaves a record alone.";
     "min.insync.replicas" Int = Some("1"), Valid::AtLeast(1), dynamic, Honoured,
         "In-sync replicas without which acks=all is refused.";

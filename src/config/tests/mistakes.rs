@@ -149,12 +149,11 @@ fn all_mistakes_are_told_at_once() {
 
 #[test]
 fn zookeeper_and_jvm_keys_are_told_and_passed_over() {
-    let loaded =
-        load_file("zookeeper.connect=localhost:2181\nnum.io.threads=16\nlog.cleaner.threads=4").expect("valid");
+    let loaded = load_file("zookeeper.connect=localhost:2181\nnum.io.threads=16\ncordoned.log.dirs=x").expect("valid");
     let told = notices(&loaded);
     assert!(told.iter().any(|text| text.contains("zookeeper.connect") && text.contains("no effect here")));
     assert!(told.iter().any(|text| text.contains("num.io.threads") && text.contains("no effect here")));
-    assert!(told.iter().any(|text| text.contains("log.cleaner.threads") && text.contains("log compaction")));
+    assert!(told.iter().any(|text| text.contains("cordoned.log.dirs") && text.contains("multiple log directories")));
 }
 
 #[test]
@@ -180,6 +179,7 @@ fn plain_text_beyond_the_machine_and_lost_syncs_warn() {
 fn what_has_no_effect_yet_is_told_and_what_would_mislead_is_refused() {
     let loaded = load_file(
         "queued.max.requests=10\nlog.preallocate=true\nlog.cleanup.policy=compact\n\
+         log.cleaner.enable=false\n\
          socket.send.buffer.bytes=4096",
     )
     .expect("valid");
@@ -187,7 +187,7 @@ fn what_has_no_effect_yet_is_told_and_what_would_mislead_is_refused() {
     let tells = |parts: [&str; 2]| told.iter().any(|text| parts.iter().all(|part| text.contains(part)));
     assert!(tells(["queued.max.requests", "no effect yet"]), "{told:?}");
     assert!(tells(["log.preallocate", "no effect here"]), "{told:?}");
-    assert!(tells(["log.cleanup.policy", "keeps everything"]), "{told:?}");
+    assert!(tells(["log.cleaner.enable=false", "nothing is compacted"]), "{told:?}");
     assert_eq!(loaded.config.network.socket_send_buffer_bytes, Some(4096));
     assert_eq!(loaded.config.network.socket_receive_buffer_bytes, None);
     refuses("stratalog.tier.s3.session.token=t", &["stratalog.tier.s3.session.token", "AWS_"]);

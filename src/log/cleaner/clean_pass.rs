@@ -32,6 +32,8 @@ pub struct Rules<'a> {
     pub end: i64,
     pub now_ms: i64,
     pub delete_retention_ms: i64,
+    /// Older records of the log lie in the tier: a tombstone that went would bring one back.
+    pub keeps_tombstones: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -156,7 +158,7 @@ impl CleanPass<'_> {
     }
 
     fn has_passed(&self, horizon_ms: Option<i64>) -> bool {
-        horizon_ms.is_some_and(|horizon| horizon <= self.rules.now_ms)
+        !self.rules.keeps_tombstones && horizon_ms.is_some_and(|horizon| horizon <= self.rules.now_ms)
     }
 
     fn batch(&mut self, headers: &Headers<'_>, at: &BatchAt) -> Result<(), CleanError> {

@@ -65,7 +65,7 @@ pub fn lengths(segments: &[Sized], limits: Limits, end: i64) -> Vec<usize> {
 }
 
 /// The segments of each group.
-pub fn split<'s>(segments: &'s [Arc<Segment>], limits: Limits, end: i64) -> std::io::Result<Vec<&'s [Arc<Segment>]>> {
+pub fn split(segments: &[Arc<Segment>], limits: Limits, end: i64) -> std::io::Result<Vec<&[Arc<Segment>]>> {
     let sized = segments.iter().map(|segment| Sized::of(segment)).collect::<std::io::Result<Vec<Sized>>>()?;
     let mut rest = segments;
     let mut groups = Vec::new();

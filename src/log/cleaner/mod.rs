@@ -147,6 +147,7 @@ impl Log {
             end,
             now_ms: self.dir.clock.now_ms(),
             delete_retention_ms: self.config().compaction.delete_retention_ms,
+            keeps_tombstones: self.log_start_offset() < self.local_log_start_offset(),
         };
         self.replace_all(&segments, &rules, (buffer, options.buffer_bytes), pace, &mut cleaned)?;
         Ok(cleaned)
