@@ -10,6 +10,8 @@ from . import processes, tools
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 COMMANDS = {
     "librdkafka": lambda: tools.python_client("confluent"),
+    "librdkafka-c": lambda: tools.librdkafka_client("c"),
+    "librdkafka-rust": lambda: tools.librdkafka_client("rust"),
     "java": tools.java_client,
     "kafka-python": lambda: tools.python_client("kafka_python"),
     "aiokafka": lambda: tools.python_client("aio"),

@@ -13,6 +13,8 @@ from .report import check
 
 COMMANDS = {
     "librdkafka": lambda job: [*tools.python_client("member"), job],
+    "librdkafka-c": lambda job: [*tools.librdkafka_client("c"), "member", job],
+    "librdkafka-rust": lambda job: [*tools.librdkafka_client("rust"), "member", job],
     "kafka-python": lambda job: [*tools.python_client("member"), job],
     "aiokafka": lambda job: [*tools.python_client("member"), job],
     "java": lambda job: [*tools.java_client("Member", heap="96m"), job],

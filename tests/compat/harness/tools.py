@@ -7,6 +7,7 @@ nothing that looks finished, and two runs never build the same tool twice.
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -62,12 +63,13 @@ def installed(name: str, build, log=sys.stderr) -> pathlib.Path:
     return target
 
 
-def step(command, **options) -> None:
-    """One command of an installation; its output is shown only when it fails."""
+def step(command, **options) -> str:
+    """One command of an installation; its output is returned, and shown only when it fails."""
     done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", **options)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout[-4000:]}")
+    return done.stdout
 
 
 def kafka_libs() -> pathlib.Path:
@@ -127,6 +129,34 @@ def go_client() -> list[str]:
     return [str(installed(f"go-client-{digest(*sources)}", build) / "client")]
 
 
+def librdkafka_client(language: str) -> list[str]:
+    """`rust`: the rdkafka crate, which builds librdkafka. `c`: C that is linked to the same librdkafka."""
+    rust, c = HERE / "clients/rust", HERE / "clients/c"
+    sources = [rust / name for name in ("Cargo.toml", "Cargo.lock", "src/main.rs", "src/member.rs", "src/stream.rs")]
+    sources += [c / name for name in ("client.h", "client.c", "member.c")]
+
+    def build(part):
+        need("cargo", "cc", "make")
+        target = part / "target"
+        told = step(["cargo", "build", "--release", "--locked", "--message-format=json"], cwd=rust,
+                    env=os.environ | {"CARGO_TARGET_DIR": str(target)})
+        messages = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+        outputs = [message for message in messages if message["reason"] == "build-script-executed"]
+        native = next(pathlib.Path(message["out_dir"]) for message in outputs if "rdkafka-sys" in message["package_id"])
+        paths = {path.partition("=")[2] for message in outputs for path in message["linked_paths"]}
+        headers = part / "include/librdkafka"
+        headers.mkdir(parents=True)
+        for name in ("rdkafka.h", "cJSON.h"):
+            shutil.copy(native / "src" / name, headers)
+        step(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-isystem", part / "include", "-isystem", headers,
+              c / "client.c", c / "member.c", "-o", part / "c", *(f"-L{path}" for path in sorted(paths)),
+              native / "src/librdkafka.a", "-lzstd", "-lz", "-lm", "-ldl", "-lrt", "-lpthread"])
+        shutil.copy(target / "release/compat-rdkafka", part / "rust")
+        shutil.rmtree(target)
+
+    return [str(installed(f"librdkafka-{digest(*sources)}", build) / language)]
+
+
 def node_client(program: str) -> list[str]:
     """Node finds packages beside the program, so the program is copied to them."""
     sources = [HERE / "clients/node" / name for name in ("package.json", f"{program}.js")]
@@ -175,6 +205,7 @@ INSTALLERS = {
     "java-client": java_client,
     "python-clients": lambda: python_client("confluent"),
     "go-client": go_client,
+    "librdkafka": lambda: librdkafka_client("c"),
     "node-member": lambda: node_client("member"),
     "minio": minio,
     "strace": strace,

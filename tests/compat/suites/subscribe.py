@@ -61,6 +61,12 @@ CASES = (
     Case("librdkafka", "classic", "range", "sync", static=True),
     Case("librdkafka", "consumer", "uniform", "sync", tiered=True),
     Case("librdkafka", "consumer", "range", "async", static=True),
+    Case("librdkafka-c", "classic", "cooperative-sticky", "sync"),
+    Case("librdkafka-c", "consumer", "uniform", "auto", tiered=True),
+    Case("librdkafka-c", "consumer", "range", "sync", static=True),
+    Case("librdkafka-rust", "classic", "range", "async", tiered=True),
+    Case("librdkafka-rust", "classic", "roundrobin", "auto", static=True),
+    Case("librdkafka-rust", "consumer", "uniform", "sync"),
     Case("franz-go", "classic", "cooperative-sticky", "sync", tiered=True),
     Case("franz-go", "classic", "range", "auto", static=True),
     Case("franz-go", "consumer", "uniform", "async"),
@@ -73,13 +79,14 @@ CASES = (
     Case("kafkajs", "classic", "roundrobin", "auto"),
     Case("kafkajs", "classic", "roundrobin", "sync", tiered=True),
     Case("java,librdkafka,franz-go,kafka-python,aiokafka", "classic", "range", "sync"),
-    Case("java,librdkafka,franz-go", "consumer", "uniform", "auto"),
+    Case("java,librdkafka-c,franz-go,librdkafka-rust", "consumer", "uniform", "auto"),
 )
 # Clients that go on by themselves when the broker dies under them.
 KILLED = (
     Case("librdkafka", "classic", "range", "auto"), Case("java", "classic", "cooperative-sticky", "sync"),
     Case("librdkafka", "consumer", "uniform", "sync"), Case("java", "consumer", "uniform", "async"),
-    Case("franz-go", "consumer", "range", "sync"),
+    Case("franz-go", "consumer", "range", "sync"), Case("librdkafka-c", "consumer", "range", "async"),
+    Case("librdkafka-rust", "classic", "cooperative-sticky", "sync"),
 )
 
 
@@ -99,10 +106,10 @@ def run(report: Report, options) -> None:
 
 
 @contextlib.contextmanager
-def started(options, name):
+def started(options, name, more=None):
     tiered = {"tiered": True} if options.broker == "kafka" else {}
     with store.make("files", options.work_dir / f"{name}-store") as objects:
-        settings = SETTINGS | (objects.settings() if options.broker == "stratalog" else {})
+        settings = SETTINGS | (more or {}) | (objects.settings() if options.broker == "stratalog" else {})
         with brokers.make(options.broker, options.work_dir / name, settings=settings, **tiered) as broker:
             yield broker
 
@@ -141,10 +148,12 @@ class Downfall:
 class Group:
     """One group on a topic of its own, from its first member to the judgement."""
 
+    suite = "subscribe"
+
     def __init__(self, broker, options, case: Case, downfall=None):
         self.broker, self.options, self.case, self.downfall = broker, options, case, downfall
         self.random = random.Random(f"{options.seed}/{case.name}")
-        self.label = f"subscribe/{case.name}{', the broker killed in between' if downfall else ''}"
+        self.label = f"{self.suite}/{case.name}{', the broker killed in between' if downfall else ''}"
         self.name = self.label.translate(str.maketrans(" ,+/", "----")).replace("--", "-")
         self.members, self.here = [], {}
         self.stop_producing = threading.Event()
@@ -224,13 +233,17 @@ class Group:
     def come(self, index=None):
         index = len(self.members) if index is None else index
         clients = self.case.clients.split(",")
+        protocol, strategy = self.speech(index)
         job = {"client": clients[index % len(clients)], "bootstrap": self.broker.bootstrap, "group": self.name,
-               "topic": self.name, "protocol": self.case.protocol, "strategy": self.case.strategy,
-               "commit": self.case.commit, "instance": f"i{index}" if self.case.static else None,
-               "session_ms": SESSION_MS}
+               "topic": self.name, "protocol": protocol, "strategy": strategy, "commit": self.case.commit,
+               "instance": f"i{index}" if self.case.static else None, "session_ms": SESSION_MS}
         log = self.options.work_dir / f"{self.name}-{len(self.members)}.log"
         self.here[index] = Member(job, f"{job['client']} {index}", log)
         self.members.append(self.here[index])
+
+    def speech(self, index):
+        """The protocol and the strategy of the member that comes."""
+        return self.case.protocol, self.case.strategy
 
     def join(self):
         """One more, who gets its share."""
