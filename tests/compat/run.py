@@ -5,8 +5,8 @@
     tests/compat/run.py real_records --stores files --clients java,franz-go
     tests/compat/run.py --broker kafka bad_input     the same suite against Apache Kafka, to prove the suite
 
-Needs Python 3.11; Java 17, Maven, Go and Node for the clients and tools written in them. All else is installed from package
-registries into STRATALOG_CACHE (default: a folder under the user's cache) on first use.
+Needs Python 3.11; Java 17, Maven, Go, Node, Rust and make for the clients and tools written in them. All else is installed
+from package registries into STRATALOG_CACHE (default: a folder under the user's cache) on first use.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from harness import clients, processes
 from harness.report import Report
 
 SUITES = ("harness_itself", "bad_input", "bad_store", "faults", "apache_tools", "real_records", "classic_groups", "crowd",
-          "subscribe", "group_tools", "lag_tools", "readme")
+          "subscribe", "migration", "group_tools", "lag_tools", "readme")
 
 
 def sizes(text: str) -> list[int]:

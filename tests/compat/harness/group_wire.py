@@ -5,9 +5,9 @@ import struct
 
 from .wire import Connection, header, string, unsigned_varint
 
-OFFSET_COMMIT, FIND_COORDINATOR, JOIN, HEARTBEAT, LEAVE, SYNC, DESCRIBE, LIST = 8, 10, 11, 12, 13, 14, 15, 16
+OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR, JOIN, HEARTBEAT, LEAVE, SYNC, DESCRIBE, LIST = range(8, 17)
 # The first flexible version of each.
-FLEXIBLE = {OFFSET_COMMIT: 8, FIND_COORDINATOR: 3, JOIN: 6, HEARTBEAT: 4, LEAVE: 4, SYNC: 4, DESCRIBE: 5, LIST: 3}
+FLEXIBLE = {OFFSET_COMMIT: 8, OFFSET_FETCH: 6, FIND_COORDINATOR: 3, JOIN: 6, HEARTBEAT: 4, LEAVE: 4, SYNC: 4, DESCRIBE: 5, LIST: 3}
 
 
 class Writer:
@@ -44,6 +44,10 @@ class Writer:
         for item in items:
             self.text(item)
         return self
+
+    def numbers(self, items):
+        self.data += unsigned_varint(len(items) + 1) if self.flexible else struct.pack(">i", len(items))
+        return self.pack(f"{len(items)}i", *items)
 
     def tags(self):
         if self.flexible:
@@ -236,6 +240,17 @@ class Peer(Connection):
             return {"error": topics[0][1][0][1]}
 
         return self._send(OFFSET_COMMIT, version, body, read)
+
+    def committed(self, topic, partitions):
+        """The committed offset of each partition, -1 where there is none."""
+        def read(r):
+            r.one("i")
+            topics = r.array(lambda: (r.text(), r.array(
+                lambda: (r.one("i"), r.one("q"), r.one("i"), r.text(), r.one("h")))))
+            return {"error": r.one("h"), "offsets": {partition[0]: partition[1] for partition in topics[0][1]}}
+
+        return self._send(OFFSET_FETCH, 7, lambda w: w.text(self.group).array(
+            [topic], lambda name: w.text(name).numbers(partitions)).pack("b", 0), read)
 
     def describe(self, *, version=5):
         def read(r):
