@@ -5,4 +5,5 @@ mod broker;
 mod cli;
 mod docs;
 mod groups;
+mod life;
 mod log;

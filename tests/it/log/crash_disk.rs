@@ -89,6 +89,30 @@ impl DiskObserver for CrashDisk {
 }
 
 impl CrashDisk {
+    /// A disk that has what lies below `root`, all of it durable.
+    pub fn of(root: &Path) -> CrashDisk {
+        let disk = CrashDisk::default();
+        disk.adopt(root);
+        disk
+    }
+
+    fn adopt(&self, directory: &Path) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.before(DiskOp::CreateDirectory(&path)).unwrap();
+                self.adopt(&path);
+                continue;
+            }
+            self.before(DiskOp::Create(&path)).unwrap();
+            let file = self.file_id(&path);
+            let bytes = std::fs::read(&path).unwrap();
+            self.before(DiskOp::Write { file, position: 0, parts: &[&bytes] }).unwrap();
+            self.before(DiskOp::Sync(file)).unwrap();
+        }
+        self.before(DiskOp::SyncDirectory(directory)).unwrap();
+    }
+
     pub fn operations(&self) -> usize {
         self.recorded.lock().unwrap().ops.len()
     }

@@ -3,7 +3,7 @@
 mod basics;
 mod crash;
 pub mod crash_disk;
-mod harness;
+pub mod harness;
 mod kafka_tools;
 mod model;
 mod threads;
