@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
@@ -113,6 +114,11 @@ impl Log {
     /// Whether its directory takes no more writes.
     pub fn is_offline(&self) -> bool {
         self.dir.offline().is_some()
+    }
+
+    /// How long who writes to it should pause: its disk has little room left.
+    pub fn throttle(&self) -> Duration {
+        self.dir.throttle()
     }
 
     /// The latest leader epoch that the log knows; -1 without one.

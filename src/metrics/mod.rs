@@ -187,6 +187,8 @@ metrics! {
     topic_bytes_in: Family<TopicLabel, Counter> = Family::default(), "topic_in" in Bytes, "Bytes appended, by topic";
     topic_bytes_out: Family<TopicLabel, Counter> = Family::default(), "topic_out" in Bytes, "Bytes fetched, by topic";
     topic_messages_in: Family<TopicLabel, Counter> = Family::default(), "topic_messages_in", "Records appended, by topic";
+    produce_throttled: Counter = Counter::default(),
+        "produce_throttled", "Produce requests that were told to pause: the disk has little room left";
     produce_refused: Family<ReasonLabel, Counter> = Family::default(),
         "produce_refused", "Batches that were not appended, by reason";
     produce_unsynced: Counter = Counter::default(),

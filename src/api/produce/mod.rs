@@ -18,7 +18,7 @@ use stratalog_protocol::messages::produce::{
 use stratalog_protocol::{ErrorCode, Records};
 use stratalog_types::{Offset, TopicId};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::call::{Outcome, Started};
 use super::error;
@@ -34,6 +34,8 @@ use refusal::{Refusal, refused};
 const ACKS_ALL: i16 = -1;
 /// The first version whose producers may send zstd (KIP-110).
 const ZSTD_SINCE: i16 = 7;
+/// The first version whose clients pause by themselves when they are told to (KIP-219).
+const PAUSES_SINCE: i16 = 6;
 /// The first version that names topics by id (KIP-516).
 const TOPIC_ID_SINCE: i16 = 13;
 
@@ -118,9 +120,17 @@ fn answer(
         let sync_wait = &node.metrics.log_sync_wait;
         let waits = !pending.is_empty();
         let placed_at = Instant::now();
+        let pause = pending.iter().map(|pending| pending.appended_to.log().throttle()).max().unwrap_or_default();
         await_durable(&node, pending, deadline, version, &mut response).await;
         if waits {
             sync_wait.observe(placed_at.elapsed().as_secs_f64());
+        }
+        if !pause.is_zero() {
+            node.metrics.produce_throttled.inc();
+            response.throttle_time_ms = i32::try_from(pause.as_millis()).unwrap_or(i32::MAX);
+            if version < PAUSES_SINCE {
+                sleep(pause).await;
+            }
         }
         Outcome::Answer(response)
     }

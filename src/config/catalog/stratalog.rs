@@ -11,7 +11,7 @@ pub const KEYS: &[Key] = keys! {
     "stratalog.fetch.memory.bytes" Long = Some("-1"), Valid::Any, fixed, Honoured,
         "Memory for fetched records until they are sent, over all connections; -1 takes an eighth of the memory.";
     "stratalog.log.dir.reserve.bytes" Long = Some("268435456"), Valid::AtLeast(0), fixed, Honoured,
-        "Free bytes of the data directory's disk below which produce is refused.";
+        "Free bytes of the data directory's disk below which produce is refused; producers are slowed down from twice as many on.";
     "stratalog.log.filter" String = Some("info"), Valid::Any, fixed, Honoured,
         "Which log lines are written, as level or target=level, separated by commas.";
     "stratalog.log.format" String = Some("text"), Valid::OneOf(&["text", "json"]), fixed, Honoured,

@@ -17,8 +17,9 @@ mod upkeep;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use stratalog_types::{Offset, TopicId, TopicPartition};
 
@@ -117,6 +118,8 @@ impl RecoveryPoint {
 }
 
 const FULL_TOLD_EVERY_MS: i64 = 10_000;
+/// Of one Produce.
+const THROTTLE_MAX: Duration = Duration::from_secs(1);
 
 /// One open data directory; the lock is held as long as this lives.
 pub struct LogDir {
@@ -141,6 +144,7 @@ pub struct LogDir {
     upkeep: Upkeep,
     removals: Removals,
     full_told_ms: AtomicI64,
+    throttle_ms: AtomicU32,
     pub(super) metrics: Arc<Metrics>,
     /// Logs that are not believed although the last stop was clean.
     distrusted: Mutex<HashSet<TopicPartition>>,
@@ -190,6 +194,7 @@ impl LogDir {
             upkeep: Upkeep::none(),
             removals: Removals::default(),
             full_told_ms: AtomicI64::new(i64::MIN),
+            throttle_ms: AtomicU32::new(0),
             metrics,
             distrusted: Mutex::default(),
             reserve_bytes: options.reserve_bytes,
@@ -303,12 +308,30 @@ impl LogDir {
         self.below_reserve.load(Ordering::Relaxed)
     }
 
+    /// How long producers should pause, so that the disk does not fill before somebody looks: from nothing at twice the
+    /// reserve to [`THROTTLE_MAX`] at the reserve.
+    pub(super) fn throttle(&self) -> Duration {
+        Duration::from_millis(self.throttle_ms.load(Ordering::Relaxed).into())
+    }
+
     /// A volume that does not tell its room is taken to have some: a write that fails says so itself.
     fn look_at_space(&self) {
         if self.reserve_bytes == 0 {
             return;
         }
-        let below = space(&self.path).is_ok_and(|space| space.usable_bytes < self.reserve_bytes);
+        let free = space(&self.path).map_or(u64::MAX, |space| space.usable_bytes);
+        let below = free < self.reserve_bytes;
+        let throttle_ms = throttle_ms(free, self.reserve_bytes);
+        if (throttle_ms > 0) != (self.throttle_ms.swap(throttle_ms, Ordering::Relaxed) > 0) && !below {
+            if throttle_ms > 0 {
+                tracing::warn!(
+                    path = %self.path.display(), free_bytes = free, reserve_bytes = self.reserve_bytes,
+                    "the disk has less room than twice stratalog.log.dir.reserve.bytes: producers are slowed down"
+                );
+            } else {
+                tracing::info!(path = %self.path.display(), "the disk has room: producers are not slowed down");
+            }
+        }
         if below != self.below_reserve.swap(below, Ordering::Relaxed) {
             if below {
                 tracing::error!(
@@ -517,6 +540,13 @@ impl LogDir {
         checkpoint::write_offsets(&self.disk, &self.path.join(names::LOG_STARTS), &starts)?;
         checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), "{\"version\":0,\"brokerEpoch\":-1}")
     }
+}
+
+/// In milliseconds: linear from twice the reserve down to the reserve.
+fn throttle_ms(free_bytes: u64, reserve_bytes: u64) -> u32 {
+    let missing = reserve_bytes.saturating_mul(2).saturating_sub(free_bytes).min(reserve_bytes);
+    let share = u128::from(missing) * THROTTLE_MAX.as_millis() / u128::from(reserve_bytes.max(1));
+    u32::try_from(share).unwrap_or(u32::MAX)
 }
 
 impl Drop for LogDir {

@@ -281,3 +281,21 @@ async fn a_refusal_names_the_records() {
     }
     fixture.stop().await;
 }
+
+/// Half way between twice the reserve and the reserve: clients are told to pause for about half of the longest pause, and
+/// old ones, which would not, are made to wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_with_little_room_slows_producers_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = stratalog::platform::volume::space(dir.path()).unwrap().usable_bytes;
+    let reserve = (free / 3 * 2).to_string();
+    let mut fixture = Fixture::start_with(&[("stratalog.log.dir.reserve.bytes", &reserve)]).await;
+    fixture.create("t", 1, &[]).await;
+    let sent = request(-1, "t", &[(0, batch(CodecId::NONE, 20, &[TIME]))]);
+    let answer = fixture.ask(&sent, 12).await;
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, ErrorCode::NONE);
+    assert!((200..=800).contains(&answer.throttle_time_ms), "{} ms", answer.throttle_time_ms);
+    let began = std::time::Instant::now();
+    let answer = fixture.ask(&sent, 5).await;
+    assert!(answer.throttle_time_ms >= 200 && began.elapsed().as_millis() >= 200);
+}
