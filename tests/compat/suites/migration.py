@@ -88,7 +88,9 @@ class Moving(Group):
         yield from self.turn(self.first)
 
     def turn(self, protocol):
-        """All members, in any order. One dies on the way, one pauses; the group settles when it is mixed."""
+        """All members, in any order. One dies on the way, one pauses; the group settles when it is mixed. Nobody goes
+        before who came last has its share: an empty group would be made anew, and its epochs with it."""
+        yield from self.shared()
         order = [index for index in sorted(self.here) if self.protocols[index] != protocol]
         self.random.shuffle(order)
         for step, index in enumerate(order):
@@ -100,6 +102,7 @@ class Moving(Group):
                 yield from self.gone(member)
             self.protocols[index] = protocol
             self.come(index)
+            yield from self.shared()
             if step == 0:
                 yield from self.settled()
                 yield from self.pause()
@@ -107,6 +110,10 @@ class Moving(Group):
                     yield from self.of_type("Consumer")
         yield from self.settled()
         yield from self.of_type("Consumer" if protocol == "consumer" else self.back)
+
+    def shared(self):
+        yield from self.until(lambda: all(member.owned() for member in self.here.values()),
+                              lambda: f"not everybody has a share: {self.standing()}")
 
     def of_type(self, wanted):
         def found():
