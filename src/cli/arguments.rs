@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{consume, demo, group, produce, tier, topic};
+use super::{consume, demo, group, log, produce, tier, topic};
 use crate::config::Sources;
 
 /// A Kafka-compatible broker whose history settles into object storage.
@@ -40,6 +40,8 @@ pub enum Command {
     Group(group::GroupArguments),
     /// See and control what lies in object storage
     Tier(tier::TierArguments),
+    /// Look at the files of a log, check and mend them, without a broker
+    Log(log::LogArguments),
     /// Watch it work: a broker of its own, events, tiering, and a replay from offset 0
     Demo(demo::DemoArguments),
 }

@@ -13,6 +13,7 @@ mod demo;
 mod error;
 mod group;
 mod http;
+mod log;
 mod output;
 mod produce;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Consume(arguments) => client(consume::run(arguments)),
         Command::Group(arguments) => client(group::run(arguments)),
         Command::Tier(arguments) => client(tier::run(arguments)),
+        Command::Log(arguments) => error::exit_code(log::run(&arguments)),
         Command::Demo(arguments) => demo::run(arguments),
     }
 }

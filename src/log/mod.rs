@@ -15,6 +15,7 @@ mod dir;
 mod epochs;
 mod error;
 mod names;
+pub mod offline;
 mod open;
 mod partition_log;
 mod producers;

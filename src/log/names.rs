@@ -25,6 +25,8 @@ pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
+/// Kafka's, of what consumers may see; here what is synced is.
+pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub const LOCK: &str = ".lock";
 /// Ends the name of a partition directory on its way out.
 pub const DELETED_DIRECTORY_SUFFIX: &str = "-delete";

@@ -14,7 +14,7 @@
 
 mod aside;
 mod heal;
-mod walk;
+pub mod walk;
 
 use std::collections::BTreeMap;
 use std::io;

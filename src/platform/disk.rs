@@ -76,6 +76,12 @@ impl Disk {
         Ok(self.wrap(file, path))
     }
 
+    /// Opens a file that nobody here writes to.
+    pub fn open_read(&self, path: &Path) -> io::Result<DiskFile> {
+        let file = File::open(path)?;
+        Ok(self.wrap(file, path))
+    }
+
     /// Opens a file, creating it if it is missing.
     pub fn open_or_create(&self, path: &Path) -> io::Result<DiskFile> {
         match self.open(path) {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
 
 use crate::log::error::Error;
 use crate::log::names;
@@ -27,6 +27,25 @@ impl Drop for DirectoryLock {
 }
 
 impl DirectoryLock {
+    /// As [`DirectoryLock::take`], and refused also while Apache Kafka, which locks the file in its own way, serves the
+    /// directory. Where a broker never ran there is nothing to lock, and nothing is left behind.
+    pub fn take_for_repair(directory: &Path) -> Result<Option<DirectoryLock>, Error> {
+        let path = directory.join(names::LOCK);
+        if !path.try_exists().map_err(Error::io("look for", &path))? {
+            return Ok(None);
+        }
+        let lock = DirectoryLock::take(directory, "log repair")?;
+        match fcntl_lock(&lock.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(lock)),
+            Err(e)
+                if matches!(io::Error::from(e).kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied) =>
+            {
+                Err(Error::Locked { path: directory.to_owned(), holder: "Apache Kafka or another process".to_owned() })
+            }
+            Err(e) => Err(Error::io("lock", &path)(e.into())),
+        }
+    }
+
     pub fn take(directory: &Path, holder: &str) -> Result<DirectoryLock, Error> {
         let path = directory.join(names::LOCK);
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);

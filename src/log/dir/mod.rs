@@ -25,7 +25,7 @@ use stratalog_types::{Offset, TopicId, TopicPartition};
 
 pub use self::set::{LogDirState, LogDirs};
 
-use self::lock_file::DirectoryLock;
+pub use self::lock_file::DirectoryLock;
 use self::meta::Meta;
 use self::permits::Permits;
 use self::removal::Removals;

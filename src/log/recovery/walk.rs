@@ -228,7 +228,7 @@ fn batch_at(log: &DiskFile, position: u64, size_bytes: u64) -> io::Result<Option
 }
 
 /// The first whole batch behind `position`, with a matching CRC and an offset of at least `offset_min`.
-fn next_good(log: &DiskFile, position: u64, size_bytes: u64, offset_min: i64) -> io::Result<Option<(u64, i64)>> {
+pub fn next_good(log: &DiskFile, position: u64, size_bytes: u64, offset_min: i64) -> io::Result<Option<(u64, i64)>> {
     /// Where the magic byte lies in a batch; it is 2.
     const MAGIC_AT: usize = 16;
     let until = size_bytes.min(position.saturating_add(RESYNC_BYTES_MAX));

@@ -1,6 +1,7 @@
 //! The binary as a user types it, against a broker of its own on free ports.
 
 mod groups;
+mod log;
 mod topics_and_records;
 mod usage;
 

@@ -6,7 +6,7 @@ use super::{fail, run, succeed, text};
 fn help_and_version_succeed() {
     assert!(succeed(&["--help"], "").contains("object storage"));
     assert!(succeed(&["--version"], "").starts_with("stratalog "));
-    for command in ["broker", "topic", "produce", "consume", "group", "tier", "demo"] {
+    for command in ["broker", "topic", "produce", "consume", "group", "tier", "log", "demo"] {
         succeed(&[command, "--help"], "");
     }
 }

@@ -11,7 +11,7 @@ use stratalog_types::{LeaderEpoch, Offset};
 use super::harness::*;
 
 /// A log with everything that its files can hold: every codec, transactions, epochs, rolls, a recovered tail.
-fn write_log(directory: &Path) {
+pub fn write_log(directory: &Path) {
     let config = LogConfig { segment_bytes: 20_000, index_interval_bytes: 500, ..LogConfig::default() };
     {
         let dir = open_dir(directory);

@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 pub mod crash_disk;
 pub mod harness;
-mod kafka_tools;
+pub mod kafka_tools;
 mod model;
+mod offline;
 mod threads;

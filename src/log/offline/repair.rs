@@ -1,0 +1,373 @@
+//! Making a log whole again, in two steps: a plan to be read, then what it says, under the directory's lock.
+//!
+//! Nothing is thrown away: bytes that leave a log go to a file beside it first (`.cut` from its end, `.damaged` from its
+//! middle), a file that is replaced is renamed. What is lost is said in the plan, offset by offset, and happens only where
+//! it was asked for.
+//!
+//! Order of effects, of each action: the side file is written and synced, then the log is replaced by rename (or cut) and
+//! synced, then its indexes go, to be written anew from what is left. A crash in between leaves a side file too many, or
+//! a log without indexes: the next start, or the next repair, makes them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use stratalog_types::{LeaderEpoch, Offset, TopicPartition};
+
+use crate::log::checkpoint;
+use crate::log::config::LogConfig;
+use crate::log::dir::DirectoryLock;
+use crate::log::epochs::LeaderEpochs;
+use crate::log::error::Error;
+use crate::log::names;
+use crate::log::segment::Indexes;
+use crate::platform::disk::{Disk, DiskFile};
+
+use super::batches::{Batches, Found};
+use super::findings::Findings;
+use super::partition::{self, Checkpointed, PartitionFacts};
+use super::segment::BadBytes;
+use super::target::{Kind, Target, entries};
+
+const COPY_BYTES: usize = 1 << 20;
+
+/// One step of a repair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Action {
+    /// Both indexes of a segment are written anew from its batches.
+    RebuildIndexes { log: PathBuf },
+    /// Bytes behind the last whole batch of a log go to a side file.
+    CutTail { log: PathBuf, position: u64, bytes: u64, what: String },
+    /// Bytes between whole batches go to a side file; the offsets are lost here.
+    DropDamaged { log: PathBuf, position: u64, end: u64, first_offset: i64, last_offset: i64, what: String },
+    /// A file that nobody can read is renamed to `.damaged`: it is made anew from the log.
+    SetAside { file: PathBuf },
+    /// The epochs are read from the batches again.
+    RebuildEpochs { file: PathBuf },
+    /// Records were synced and are not there: the recovery point goes back to the log's end.
+    LowerRecoveryPoint { file: PathBuf, partition: String, to: i64, lost_last_offset: i64 },
+    /// Damage that is left as it is: it needs `--drop-damaged`.
+    Leave { log: PathBuf, position: u64, first_offset: i64, last_offset: Option<i64>, what: String },
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::RebuildIndexes { log } => write!(f, "rebuild the indexes of {}", log.display()),
+            Action::CutTail { log, position, bytes, what } => {
+                write!(f, "cut {bytes} bytes off the end of {} at byte {position} ({what})", log.display())
+            }
+            Action::DropDamaged { log, position, end, first_offset, last_offset, what } => write!(
+                f,
+                "DROP bytes {position} to {end} of {}: offsets {first_offset} to {last_offset} are LOST ({what})",
+                log.display()
+            ),
+            Action::SetAside { file } => write!(f, "set {} aside", file.display()),
+            Action::RebuildEpochs { file } => write!(f, "write {} anew from the batches", file.display()),
+            Action::LowerRecoveryPoint { partition, to, lost_last_offset, .. } => write!(
+                f,
+                "move the recovery point of {partition} back to {to}: offsets {to} to {lost_last_offset} were synced and \
+                 are LOST"
+            ),
+            Action::Leave { log, position, first_offset, last_offset, what } => {
+                write!(f, "LEAVE {} byte {position} as it is ({what}): offsets {first_offset} ", log.display())?;
+                match last_offset {
+                    Some(last) => write!(f, "to {last} would be lost; --drop-damaged gives them up"),
+                    None => f.write_str("and later may be lost; --drop-damaged gives them up"),
+                }
+            }
+        }
+    }
+}
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Repair {
+    pub actions: Vec<Action>,
+    /// The data directory whose lock has to be held.
+    #[serde(skip)]
+    data_directory: Option<PathBuf>,
+}
+
+/// Looks, and says what would be done. `drop_damaged` gives up records that cannot be read.
+pub fn plan(target: &Target, drop_damaged: bool, findings: &mut Findings<'_>) -> Result<Repair, Error> {
+    let mut repair = Repair::default();
+    match target.kind {
+        Kind::DataDirectory => {
+            repair.data_directory = Some(target.path.clone());
+            let recovery_points =
+                checkpoint::read_offsets(&target.path.join(names::RECOVERY_POINTS)).unwrap_or_default();
+            let log_starts = checkpoint::read_offsets(&target.path.join(names::LOG_STARTS)).unwrap_or_default();
+            for name in entries(&target.path)? {
+                let Some(partition) = names::parse_partition_directory(&name) else { continue };
+                let directory = target.path.join(&name);
+                let recovery_point = recovery_points.get(&partition).copied();
+                let log_start = log_starts.get(&partition).copied();
+                let checkpointed = Checkpointed { recovery_point, log_start };
+                repair.partition(&directory, Some((&partition, checkpointed)), drop_damaged, findings)?;
+            }
+        }
+        Kind::Partition => {
+            repair.data_directory = target.path.parent().map(Path::to_owned);
+            repair.partition(&target.path, None, drop_damaged, findings)?;
+        }
+        Kind::File => {
+            let what = "repair works on a partition's directory or a data directory: a file is not whole by itself";
+            return Err(Error::invalid(&target.path, what));
+        }
+    }
+    Ok(repair)
+}
+
+impl Repair {
+    /// Whether something stays damaged that more courage would drop.
+    pub fn leaves_damage(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Leave { .. }))
+    }
+
+    fn partition(
+        &mut self,
+        directory: &Path,
+        named: Option<(&TopicPartition, Checkpointed)>,
+        drop_damaged: bool,
+        findings: &mut Findings<'_>,
+    ) -> Result<(), Error> {
+        let facts = partition::verify_partition(directory, named.map(|(_, checkpointed)| checkpointed), findings)?;
+        let synced = named.and_then(|(_, checkpointed)| checkpointed.recovery_point).map_or(0, |point| point.0);
+        let last_base = facts.segments.last().map(|last| last.base_offset);
+        for segment in &facts.segments {
+            let log = names::offset_file(directory, segment.base_offset, names::LOG_SUFFIX);
+            let is_last = Some(segment.base_offset) == last_base;
+            // From the end: positions before it stay right.
+            for bad in segment.bad.iter().rev() {
+                let is_torn_end = is_last && bad.end == segment.size_bytes && bad.first_offset >= synced;
+                self.actions.push(of_bad_bytes(&log, bad, is_torn_end, drop_damaged));
+            }
+            if segment.is_index_wrong || !segment.bad.is_empty() {
+                self.actions.push(Action::RebuildIndexes { log });
+            }
+        }
+        for offset in &facts.bad_snapshots {
+            let file = names::offset_file(directory, *offset, names::SNAPSHOT_SUFFIX);
+            self.actions.push(Action::SetAside { file });
+        }
+        if facts.is_epoch_file_bad {
+            self.actions.push(Action::RebuildEpochs { file: directory.join(names::LEADER_EPOCH_CHECKPOINT) });
+        }
+        self.recovery_point(directory, named, &facts, drop_damaged);
+        Ok(())
+    }
+
+    fn recovery_point(
+        &mut self,
+        directory: &Path,
+        named: Option<(&TopicPartition, Checkpointed)>,
+        facts: &PartitionFacts,
+        drop_damaged: bool,
+    ) {
+        let Some((partition, Checkpointed { recovery_point: Some(Offset(synced)), .. })) = named else { return };
+        let (Some(end), Some(parent)) = (facts.end_offset(), directory.parent()) else { return };
+        if synced > end && drop_damaged {
+            self.actions.push(Action::LowerRecoveryPoint {
+                file: parent.join(names::RECOVERY_POINTS),
+                partition: partition.to_string(),
+                to: end,
+                lost_last_offset: synced - 1,
+            });
+        }
+    }
+
+    /// Does what the plan says. `step` is told each action before it is done.
+    pub fn apply(&self, mut step: impl FnMut(&Action)) -> Result<(), Error> {
+        let _lock = match &self.data_directory {
+            Some(directory) => DirectoryLock::take_for_repair(directory)?,
+            None => None,
+        };
+        let disk = Disk::default();
+        for action in &self.actions {
+            step(action);
+            apply(&disk, action)?;
+        }
+        Ok(())
+    }
+}
+
+fn of_bad_bytes(log: &Path, bad: &BadBytes, is_torn_end: bool, drop_damaged: bool) -> Action {
+    let (log, what) = (log.to_owned(), bad.what.clone());
+    let (position, bytes) = (bad.position, bad.end - bad.position);
+    match bad.until_offset {
+        // Above the recovery point nothing was acknowledged.
+        None if is_torn_end || drop_damaged => Action::CutTail { log, position, bytes, what },
+        Some(until) if drop_damaged => Action::DropDamaged {
+            log,
+            position,
+            end: bad.end,
+            first_offset: bad.first_offset,
+            last_offset: until - 1,
+            what,
+        },
+        until => Action::Leave {
+            log,
+            position,
+            first_offset: bad.first_offset,
+            last_offset: until.map(|until| until - 1),
+            what,
+        },
+    }
+}
+
+fn apply(disk: &Disk, action: &Action) -> Result<(), Error> {
+    match action {
+        Action::RebuildIndexes { log } => rebuild_indexes(disk, log),
+        Action::CutTail { log, position, .. } => cut_tail(disk, log, *position),
+        Action::DropDamaged { log, position, end, .. } => drop_bytes(disk, log, *position, *end),
+        Action::SetAside { file } => {
+            let aside = free_name(file, names::DAMAGED_SUFFIX);
+            disk.rename(file, &aside).map_err(Error::io("set aside", file))?;
+            sync_parent(disk, file)
+        }
+        Action::RebuildEpochs { file } => rebuild_epochs(disk, file),
+        Action::LowerRecoveryPoint { file, partition, to, .. } => {
+            let mut offsets = checkpoint::read_offsets(file)?;
+            if let Some(partition) = names::parse_partition_directory(partition) {
+                offsets.insert(partition, Offset(*to));
+            }
+            checkpoint::write_offsets(disk, file, &offsets)
+        }
+        Action::Leave { .. } => Ok(()),
+    }
+}
+
+/// A name beside `file` that nothing has yet.
+fn free_name(file: &Path, suffix: &str) -> PathBuf {
+    let named = |number: u32| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(if number == 0 { format!(".{suffix}") } else { format!(".{number}.{suffix}") });
+        PathBuf::from(name)
+    };
+    (0..).map(named).find(|name| !name.exists()).unwrap_or_default()
+}
+
+fn sync_parent(disk: &Disk, file: &Path) -> Result<(), Error> {
+    let parent = file.parent().unwrap_or(Path::new("."));
+    disk.sync_directory(parent).map_err(Error::io("sync directory", parent))
+}
+
+/// Copies `from..until` behind what `to` has, and answers where that ends.
+fn copy(source: &DiskFile, from: u64, until: u64, to: &DiskFile, mut end: u64) -> std::io::Result<u64> {
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = from;
+    while at < until {
+        let wanted = buffer.len().min(usize::try_from(until - at).unwrap_or(usize::MAX));
+        let piece = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = source.read_at(piece, at)?;
+        if read == 0 {
+            break;
+        }
+        to.write_at(piece.get(..read).unwrap_or_default(), end)?;
+        (at, end) = (at + read as u64, end + read as u64);
+    }
+    Ok(end)
+}
+
+fn keep_aside(disk: &Disk, log: &Path, source: &DiskFile, from: u64, until: u64, suffix: &str) -> Result<(), Error> {
+    let aside = free_name(&log.with_extension(from.to_string()), suffix);
+    let failed = |e| Error::io("write", &aside)(e);
+    let to = disk.create_new(&aside).map_err(failed)?;
+    copy(source, from, until, &to, 0).map_err(failed)?;
+    to.sync().map_err(failed)?;
+    sync_parent(disk, log)
+}
+
+fn cut_tail(disk: &Disk, log: &Path, position: u64) -> Result<(), Error> {
+    let failed = |e| Error::io("repair", log)(e);
+    let file = disk.open(log).map_err(failed)?;
+    let size_bytes = file.length().map_err(failed)?;
+    keep_aside(disk, log, &file, position, size_bytes, names::CUT_SUFFIX)?;
+    file.truncate(position).and_then(|()| file.sync()).map_err(failed)
+}
+
+fn drop_bytes(disk: &Disk, log: &Path, position: u64, end: u64) -> Result<(), Error> {
+    let failed = |e| Error::io("repair", log)(e);
+    let file = disk.open(log).map_err(failed)?;
+    let size_bytes = file.length().map_err(failed)?;
+    keep_aside(disk, log, &file, position, end, names::DAMAGED_SUFFIX)?;
+    let mut name = log.as_os_str().to_owned();
+    name.push(".tmp");
+    let whole = PathBuf::from(name);
+    let to = disk.create(&whole).map_err(failed)?;
+    let copied = copy(&file, 0, position, &to, 0).and_then(|at| copy(&file, end, size_bytes, &to, at));
+    copied.and_then(|_| to.sync()).map_err(failed)?;
+    // The indexes of what was there must not outlive it.
+    remove_indexes(disk, log)?;
+    disk.rename(&whole, log).map_err(failed)?;
+    sync_parent(disk, log)
+}
+
+fn remove_indexes(disk: &Disk, log: &Path) -> Result<(), Error> {
+    for suffix in [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX] {
+        let file = log.with_extension(suffix);
+        disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
+    }
+    Ok(())
+}
+
+/// Every index is written aside and renamed: a crash leaves the old one, which the next start judges.
+fn rebuild_indexes(disk: &Disk, log: &Path) -> Result<(), Error> {
+    let base_offset = base_of(log)?;
+    let interval_bytes = u64::from(LogConfig::default().index_interval_bytes);
+    let mut indexes = Indexes::empty();
+    let mut bytes_since_entry = 0;
+    let mut batches = Batches::open(log, Some(base_offset))?;
+    while let Some(found) = batches.next_found()? {
+        let Found::Batch(at) = found else { continue };
+        indexes.note_timestamp(at.header.max_timestamp, at.header.last_offset());
+        if bytes_since_entry > interval_bytes {
+            indexes.push_offset(base_offset, at.header.last_offset(), at.position);
+            indexes.push_time(base_offset);
+            bytes_since_entry = 0;
+        }
+        bytes_since_entry += at.header.batch_bytes() as u64;
+    }
+    indexes.push_time(base_offset);
+    for suffix in [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX] {
+        let path = log.with_extension(suffix);
+        let aside = log.with_extension(format!("{suffix}.tmp"));
+        let failed = |e| Error::io("write", &path)(e);
+        let file = disk.create(&aside).map_err(failed)?;
+        let written = if suffix == names::OFFSET_INDEX_SUFFIX {
+            indexes.offsets.flush(&file)
+        } else {
+            indexes.times.flush(&file)
+        };
+        written.and_then(|()| file.sync()).and_then(|()| disk.rename(&aside, &path)).map_err(failed)?;
+    }
+    sync_parent(disk, log)
+}
+
+fn base_of(log: &Path) -> Result<i64, Error> {
+    let name = log.file_name().and_then(|name| name.to_str()).and_then(names::parse_offset_file);
+    name.map(|(base, _)| base).ok_or_else(|| Error::invalid(log, "its name is no offset"))
+}
+
+fn rebuild_epochs(disk: &Disk, file: &Path) -> Result<(), Error> {
+    let directory = file.parent().unwrap_or(Path::new("."));
+    let mut epochs = LeaderEpochs::default();
+    for name in entries(directory)? {
+        let Some((base, names::LOG_SUFFIX)) = names::parse_offset_file(&name) else { continue };
+        let mut batches = Batches::open(&directory.join(&name), Some(base))?;
+        while let Some(found) = batches.next_found()? {
+            let Found::Batch(at) = found else { continue };
+            let epoch = LeaderEpoch(at.header.partition_leader_epoch);
+            if epoch > epochs.latest() {
+                epochs.assign(epoch, Offset(at.header.base_offset));
+            }
+        }
+    }
+    if file.exists() {
+        let aside = free_name(file, names::DAMAGED_SUFFIX);
+        disk.rename(file, &aside).map_err(Error::io("set aside", file))?;
+    }
+    checkpoint::write_epochs(disk, file, epochs.entries())
+}
