@@ -3,26 +3,44 @@
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::produce::{BatchIndexAndErrorMessage, PartitionProduceResponse};
 use stratalog_protocol::records::BatchError;
+use stratalog_types::Offset;
 
 use crate::api::error;
+use crate::log;
 use crate::partition::{AppendError, Partition};
 
 /// Logs an append's failure once, and says it to the producer.
 pub fn refused(partition: &Partition, error: AppendError) -> Refusal {
     log_refusal(partition, &error);
-    Refusal::from(error)
+    Refusal { log_start_offset: log_start_told(&error).then(|| partition.log_start_offset()), ..Refusal::from(error) }
+}
+
+/// Kafka tells the log start with what the producer did wrong, and not with what is too large, damaged or unavailable.
+fn log_start_told(error: &AppendError) -> bool {
+    match error {
+        AppendError::Batch(BatchError::TooLarge { .. } | BatchError::Corrupt(_)) => false,
+        AppendError::Batch(_) => true,
+        AppendError::Log(
+            log::AppendError::OutOfOrderSequence { .. }
+            | log::AppendError::InvalidProducerEpoch { .. }
+            | log::AppendError::TransactionCoordinatorFenced { .. }
+            | log::AppendError::InvalidTransactionState { .. },
+        ) => true,
+        AppendError::Log(_) | AppendError::BehindTier | AppendError::CutOff => false,
+    }
 }
 
 /// A partition's refusal: the code, and since version 8 which records and why (KIP-467).
 pub struct Refusal {
     pub code: ErrorCode,
+    log_start_offset: Option<Offset>,
     message: Option<String>,
     record_errors: Vec<BatchIndexAndErrorMessage>,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Refusal {
-        Refusal { code, message: None, record_errors: Vec::new() }
+        Refusal { code, log_start_offset: None, message: None, record_errors: Vec::new() }
     }
 }
 
@@ -30,6 +48,7 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Refusal {
         Refusal {
             code: error::of_append(&error),
+            log_start_offset: None,
             record_errors: record_errors(&error),
             message: Some(error.to_string()),
         }
@@ -58,6 +77,7 @@ impl Refusal {
             index,
             error_code: self.code,
             base_offset: -1,
+            log_start_offset: self.log_start_offset.map_or(-1, |offset| offset.0),
             record_errors: self.record_errors,
             error_message: self.message,
             ..PartitionProduceResponse::default()
