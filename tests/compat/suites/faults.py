@@ -4,6 +4,7 @@ is damaged is named, the rest serves. Stratalog only.
 Calls fail by strace's injection, in the running broker; files are edited under it or between two starts.
 """
 
+import json
 import os
 import pathlib
 import time
@@ -93,6 +94,28 @@ class Faults:
                 count = len(load.partitions[HURT].acknowledged)
                 time.sleep(0.5)
                 check(count == len(load.partitions[HURT].acknowledged), "acknowledged after a failed sync")
+                broker.kill()
+                broker.restart()
+                load.wait_for(HURT, 20)
+            self.verify(load, broker)
+
+    def case_one_of_two_directories_fails(self):
+        """Its partitions are offline, the others are served; a restart brings back what was acknowledged."""
+        first, second = self.directory / "data", self.directory / "second"
+        with self.broker(log_dirs=f"{first},{second}") as broker:
+            self.topics(broker)
+            homes = {topic: home for home in (first, second) for topic in (HURT[0], WELL[0])
+                     if (home / f"{topic}-0").is_dir()}
+            check(homes[HURT[0]] != homes[WELL[0]], f"both partitions are in one directory: {homes}")
+            with self.load(broker) as load:
+                load.wait_for(HURT, 50)
+                hurt = sorted((homes[HURT[0]] / "hurt-0").glob("*.log"))[-1]
+                with Injection(broker.pid, "fdatasync", "error=EIO", hurt):
+                    error = load.wait_for_error(HURT)
+                check(error == KAFKA_STORAGE_ERROR, f"error {error}")
+                load.wait_for(WELL, 100)
+                load.partitions[WELL].verify(broker.bootstrap)
+                check(not load.partitions[WELL].errors, f"the other heard {load.partitions[WELL].errors}")
                 broker.kill()
                 broker.restart()
                 load.wait_for(HURT, 20)
@@ -372,6 +395,32 @@ class Faults:
             self.closed(broker).unlink()
             broker.restart()
             self.verify(load, broker)
+
+    def case_a_bit_flipped_in_an_object(self):
+        """Nobody reads a wrong record: a named error for who asks, and `tier verify` finds it."""
+        with self.broker() as broker:
+            self.topics(broker, {})
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+            for topic in (HURT[0], WELL[0]):
+                broker.flush(topic)
+                broker.evict(topic)
+            listed = json.loads(broker.tier("ls", "--topic", HURT[0], "--format", "json"))
+            oldest = listed["partitions"][0]["segments"][0]["object"]
+            found = [path for path in (broker.data_dir / "tier").rglob("*.seg") if path.name == oldest.rsplit("/", 1)[-1]]
+            check(len(found) == 1, f"objects called {oldest}: {found}")
+            self.flip(found[0])
+            last = load.partitions[HURT].acknowledged[-1][0]
+            with Connection(broker.bootstrap, timeout_s=60) as connection:
+                errors = {connection.fetch(*HURT, offset, 100_000)[0] for offset in range(0, last, 50)}
+                check(errors != {0}, "no read of it failed")
+            load.partitions[WELL].verify(broker.bootstrap)
+            verified = processes.run(broker.tier_command("verify", "--topic", HURT[0]), 120,
+                                     env=brokers.plain_environment())
+            check(verified.returncode != 0 and found[0].name in verified.stdout + verified.stderr,
+                  f"verify: {verified.stdout[-500:]} {verified.stderr[-500:]}")
+            self.named(broker, found[0].name)
+            return f"readers hear {sorted(errors - {0})}"
 
     def case_a_damaged_segment_is_not_uploaded(self):
         """A rotten batch never leaves as good: the upload stops there and names it."""
