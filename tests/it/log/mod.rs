@@ -1,6 +1,7 @@
 //! The local log, against the disk.
 
 mod basics;
+mod compaction;
 mod crash;
 pub mod crash_disk;
 pub mod harness;
