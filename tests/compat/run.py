@@ -20,7 +20,7 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("harness_itself", "bad_input", "bad_store", "faults", "apache_tools", "times", "real_records", "classic_groups",
+SUITES = ("harness_itself", "bad_input", "bad_store", "faults", "compaction", "apache_tools", "times", "real_records", "classic_groups",
           "crowd", "subscribe", "migration", "group_tools", "lag_tools", "readme")
 
 

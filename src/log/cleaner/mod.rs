@@ -24,6 +24,8 @@ mod range;
 mod rebuild;
 mod source;
 pub(super) mod swap;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

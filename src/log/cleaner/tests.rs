@@ -1,0 +1,60 @@
+//! The parts of a cleaning that need no log.
+
+use super::groups::{Limits, Sized, lengths};
+use super::keyed_hash::{HashKey, hash};
+use super::offset_map::OffsetMap;
+
+fn hex(halves: (u64, u64)) -> String {
+    [halves.0, halves.1].iter().flat_map(|half| half.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first of the reference implementation's vectors.
+#[test]
+fn the_hash_is_siphash_2_4_128() {
+    let key = HashKey(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+    assert_eq!(hex(hash(key, &[])), "a3817f04ba25a8e66df67214c7550293");
+    assert_eq!(hex(hash(key, &[0])), "da87c1d86b99af44347659119b22fc45");
+    assert_eq!(hex(hash(key, &[0, 1])), "8177228da4a45dc7fca38bdef60affe4");
+    let other = HashKey(0x0706_0504_0302_0101, key.1);
+    assert_ne!(hash(key, b"a record's key"), hash(other, b"a record's key"));
+    assert_ne!(hash(HashKey::random(), b""), hash(HashKey::random(), b""));
+}
+
+#[test]
+fn the_map_holds_the_last_offset_of_each_key_until_it_is_full() {
+    let mut map = OffsetMap::new(HashKey::random(), 1 << 20, 0.9);
+    let key = |at: i64| at.to_be_bytes();
+    let mut held = 0;
+    while map.put(&key(held), held, held % 3 == 0) {
+        held += 1;
+    }
+    assert!(held > 20_000, "{held} keys in 1 MiB");
+    assert!(map.utilization() <= 0.9 && map.utilization() > 0.85, "{}", map.utilization());
+    // A key that is known has room always.
+    assert!(map.put(&key(7), 1_000_000, true));
+    assert_eq!(map.get(&key(7)), Some(1_000_000));
+    assert_eq!(map.get(&key(8)), Some(8));
+    assert_eq!(map.get(b"never seen"), None);
+    let survivors = map.survivors();
+    assert_eq!(survivors.len() as i64, held);
+    assert!(survivors.is_sorted_by(|a, b| a.offset() < b.offset()));
+    let last = survivors.last().unwrap();
+    assert_eq!((last.offset(), last.is_tombstone()), (1_000_000, true));
+    assert!(survivors.iter().take(100).all(|s| s.is_tombstone() == (s.offset() % 3 == 0)));
+}
+
+#[test]
+fn groups_keep_the_limits_of_a_segment() {
+    let sized = |base_offset, log_bytes| Sized { base_offset, log_bytes, offset_index_bytes: 8, time_index_bytes: 12 };
+    let limits = Limits { segment_bytes: 100, index_bytes: 1000 };
+    let segments = [sized(0, 60), sized(10, 40), sized(20, 1), sized(30, 99), sized(40, 101), sized(50, 0)];
+    assert_eq!(lengths(&segments, limits, 60), [2, 2, 1, 1]);
+    assert_eq!(lengths(&segments[..3], Limits { index_bytes: 24, ..limits }, 30), [2, 1]);
+    assert_eq!(lengths(&[], limits, 0), Vec::<usize>::new());
+    // Offsets in a segment are 31 bits from its base: the end of the last one counts, an empty one does not.
+    let far = i64::from(i32::MAX);
+    let wide = [sized(0, 1), sized(10, 1)];
+    assert_eq!(lengths(&wide, limits, far + 1), [2]);
+    assert_eq!(lengths(&wide, limits, far + 2), [1, 1]);
+    assert_eq!(lengths(&[sized(0, 1), sized(10, 0)], limits, far + 2), [2]);
+}
