@@ -12,6 +12,7 @@ use super::consumer_protocol::{self, CONSUMER_PROTOCOL_TYPE};
 use super::group::ConsumerGroup;
 use super::member::Member;
 use super::partitions::{Partitions, with_epoch};
+use super::planted::{Bug, planted};
 use super::reconcile::Holders;
 use super::refusal::Refusal;
 use super::subscribe::names_hash;
@@ -46,12 +47,13 @@ fn not_upgraded(group_id: &str, reason: &str) -> Refusal {
 pub fn upgrade(classic: &ClassicGroup, view: View<'_>) -> Result<(ConsumerGroup, Vec<Record>), Refusal> {
     check_upgrade(classic, view.config)?;
     let mut group = ConsumerGroup::new(classic.id().into());
-    group.epoch = classic.generation();
-    group.target_epoch = classic.generation();
+    let generation = if planted(Bug::UpgradeRestarts) { 0 } else { classic.generation() };
+    group.epoch = generation;
+    group.target_epoch = generation;
     let strategy = classic.strategy().unwrap_or("");
     for classic_member in classic.members().iter() {
         let malformed = |_| not_upgraded(classic.id(), "the embedded consumer protocol is malformed");
-        let target = if classic_member.assignment.is_empty() {
+        let target = if classic_member.assignment.is_empty() || planted(Bug::UpgradeForgets) {
             Partitions::new()
         } else {
             let assignment =
@@ -77,15 +79,15 @@ pub fn upgrade(classic: &ClassicGroup, view: View<'_>) -> Result<(ConsumerGroup,
         let subscription =
             consumer_protocol::read_subscription(classic_member.metadata(strategy)).map_err(malformed)?;
         let mut member = Member::new(classic_member.id.clone());
-        member.member_epoch = classic.generation();
-        member.previous_member_epoch = classic.generation();
+        member.member_epoch = generation;
+        member.previous_member_epoch = generation;
         member.instance_id = classic_member.instance_id.as_deref().map(str::to_owned);
         member.rack_id = subscription.rack_id;
         member.rebalance_timeout_ms = classic_member.rebalance_timeout_ms;
         member.client_id = classic_member.client_id.as_str().into();
         member.client_host = classic_member.client_host.as_str().into();
         member.topic_names = std::sync::Arc::new(subscription.topics.into_iter().collect());
-        member.assigned = std::sync::Arc::new(with_epoch(&target, classic.generation()));
+        member.assigned = std::sync::Arc::new(with_epoch(&target, generation));
         let strategies = classic_member.strategies.iter();
         member.classic = Some(std::sync::Arc::new(ClassicMemberMetadata {
             session_timeout_ms: classic_member.session_timeout_ms,
@@ -117,7 +119,7 @@ pub(super) fn downgrade(
     let stays = |member: &&Member| leaving.iter().all(|leaving| leaving.member_id != member.member_id);
     let members: Vec<&Member> = group.members.values().filter(stays).chain(joining).collect();
     let strategy = elect(&members);
-    let mut records = group.tombstones(renamed);
+    let mut records = if planted(Bug::DowngradeLeavesRecords) { Vec::new() } else { group.tombstones(renamed) };
     let mut recorded = Vec::with_capacity(members.len());
     for member in &members {
         let Some(classic) = member.classic.as_deref() else { continue };

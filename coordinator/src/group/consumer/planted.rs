@@ -26,6 +26,12 @@ pub(super) enum Bug {
     LateResultTaken,
     /// A rebalance timeout is not acted on.
     StallTolerated,
+    /// What members of a classic group have is forgotten as it is upgraded.
+    UpgradeForgets,
+    /// The epochs of a group that is upgraded begin anew.
+    UpgradeRestarts,
+    /// A group that is downgraded leaves its records behind.
+    DowngradeLeavesRecords,
 }
 
 #[cfg(test)]
@@ -44,6 +50,8 @@ impl Bug {
         Bug::LateResultTaken,
         Bug::StallTolerated,
     ];
+    /// Of groups that change over.
+    pub(super) const MIGRATION: [Bug; 3] = [Bug::UpgradeForgets, Bug::UpgradeRestarts, Bug::DowngradeLeavesRecords];
 }
 
 crate::planting::planting!(Bug);

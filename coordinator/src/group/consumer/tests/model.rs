@@ -62,7 +62,7 @@ impl Random {
     }
 }
 
-type Owned = BTreeSet<(Uuid, i32)>;
+pub type Owned = BTreeSet<(Uuid, i32)>;
 
 #[derive(Debug, Clone, Default)]
 struct Client {
@@ -645,7 +645,7 @@ fn gives_up(member: &Member) -> bool {
     member.state == MemberState::UnrevokedPartitions
 }
 
-fn to_wire(owned: &Owned) -> Vec<TopicPartitions> {
+pub fn to_wire(owned: &Owned) -> Vec<TopicPartitions> {
     let mut topics: BTreeMap<Uuid, Vec<i32>> = BTreeMap::new();
     for (topic, partition) in owned {
         topics.entry(*topic).or_default().push(*partition);
@@ -661,14 +661,14 @@ fn classic_join(client: &Client, world: &World) -> JoinGroupRequest {
         }
     }
     let owned: Vec<(&str, &[i32])> = named.iter().map(|(name, partitions)| (*name, partitions.as_slice())).collect();
-    let mut request = classic_join_of(&client.member_id, &client.topics, world);
+    let mut request = classic_join_of(&client.member_id, &client.topics);
     request.group_instance_id.clone_from(&client.instance_id);
     request.protocols[0].metadata = subscription_of(&client.topics, &owned);
     request
 }
 
 /// A join of a member that has nothing.
-pub fn classic_join_of(member_id: &str, topics: &[&str], _world: &World) -> JoinGroupRequest {
+pub fn classic_join_of(member_id: &str, topics: &[&str]) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: GROUP.to_owned(),
         session_timeout_ms: i32::try_from(SESSION_MS).expect("small"),
@@ -732,7 +732,7 @@ pub fn read_assignment_of(bytes: Bytes, topic: &str) -> Vec<i32> {
     topics.flat_map(|named| named.partitions).collect()
 }
 
-fn named_assignment(bytes: Bytes) -> Vec<TopicPartition> {
+pub fn named_assignment(bytes: Bytes) -> Vec<TopicPartition> {
     let mut decoder = stratalog_protocol::codec::Decoder::new(bytes);
     assert_eq!(decoder.read_i16(), Ok(1));
     ConsumerProtocolAssignment::decode(&mut decoder, 1).expect("decodes").assigned_partitions

@@ -287,9 +287,9 @@ fn commits_of_an_older_epoch_count_for_what_was_held_since() {
 }
 
 /// A classic group of two, stable, with all of topic `t`.
-fn classic_group(world: &World) -> ClassicGroup {
+fn classic_group() -> ClassicGroup {
     let member = |id: &str, assigned: &[i32]| {
-        let join = classic_join_of(id, &["t"], world);
+        let join = classic_join_of(id, &["t"]);
         let strategy = Strategy { name: "range".into(), metadata: join.protocols[0].metadata.clone() };
         let mut member = ClassicMember::new(id.into(), None, "client", "/127.0.0.1");
         member.session_timeout_ms = 45_000;
@@ -314,7 +314,7 @@ fn assignment(topic: &str, partitions: &[i32]) -> Bytes {
 }
 
 fn upgraded(world: &mut World) {
-    let classic = classic_group(world);
+    let classic = classic_group();
     let view = View { config: &world.config, topics: &world.topics };
     let (group, records) = migration::upgrade(&classic, view).expect("an upgrade");
     assert_eq!(records[0], Record::GroupMetadata { group: GROUP.to_owned(), value: None });
@@ -336,7 +336,7 @@ fn a_classic_group_changes_over_and_back_while_it_consumes() {
     assert_eq!(world.classic_heartbeat("c1", 4), ErrorCode::ILLEGAL_GENERATION);
     assert_eq!(world.classic_heartbeat("n", 6), ErrorCode::UNKNOWN_MEMBER_ID);
     for (member, before) in [("c1", vec![0, 1]), ("c2", vec![2, 3])] {
-        let mut join = classic_join_of(member, &["t"], &world);
+        let mut join = classic_join_of(member, &["t"]);
         join.protocols[0].name = "range".into();
         join.protocols[0].metadata = super::model::subscription_of(&["t"], &[("t", &before)]);
         let joined = world.join(&join);
@@ -374,7 +374,7 @@ fn a_classic_group_changes_over_and_back_while_it_consumes() {
 #[test]
 fn the_policy_says_which_way_a_group_may_go() {
     let mut world = world(&[("t", 4)]);
-    let classic = classic_group(&world);
+    let classic = classic_group();
     for (policy, allowed) in [
         (MigrationPolicy::Disabled, false),
         (MigrationPolicy::Downgrade, false),
@@ -395,7 +395,7 @@ fn the_policy_says_which_way_a_group_may_go() {
     world.heartbeat(&beating("n", -1));
     assert!(world.downgraded.is_none() && world.group.is_some(), "no way back");
     world.config.migration_policy = MigrationPolicy::Disabled;
-    let refused = world.join(&classic_join_of("c1", &["t"], &world));
+    let refused = world.join(&classic_join_of("c1", &["t"]));
     assert_eq!(refused.error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
 }
 
@@ -413,7 +413,7 @@ fn a_classic_member_that_does_not_come_back_goes() {
     }
     assert_eq!(world.classic_heartbeat("c1", 5), ErrorCode::UNKNOWN_MEMBER_ID);
     // Joined, and never synced.
-    let join = classic_join_of("c3", &["t"], &world);
+    let join = classic_join_of("c3", &["t"]);
     assert_eq!(world.join(&join).error_code, ErrorCode::INCONSISTENT_GROUP_PROTOCOL, "the others know range only");
 }
 
