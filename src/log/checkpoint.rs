@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! recovery-point-offset-checkpoint, log-start-offset-checkpoint,
-//! cleaner-offset-checkpoint:                                      0 \n count \n (topic partition offset \n)*
-//! leader-epoch-checkpoint:                                        0 \n count \n (epoch start_offset \n)*
+//! cleaner-offset-checkpoint:                                      0 \n count \n (topic partition offset sum \n)*
+//! leader-epoch-checkpoint:                                        0 \n count \n (epoch start_offset sum \n)*
 //! partition.metadata:                                             version: 0 \n topic_id: <22 characters> \n
 //! meta.properties:                                                key=value lines, version=1
 //! ```
+//!
+//! `sum` is the lower half of the CRC-32C of the line before it, as 16 blanks and tabs (a tab is 1), highest bit first:
+//! Kafka splits lines at white space and does not see it, and a line without one, as Kafka writes it, is believed. A flipped
+//! bit in an offset would hide records or show deleted ones, and nothing else in these files would tell.
 //!
 //! Each is replaced as a whole: written aside, synced, renamed, directory synced. A crash leaves the old file or the
 //! new one, and perhaps a `.tmp` that the next write replaces.
@@ -35,6 +39,21 @@ pub fn read_optional(path: &Path) -> Result<Option<String>, Error> {
 
 pub fn replace(disk: &Disk, path: &Path, text: &str) -> Result<(), Error> {
     disk.replace(path, text.as_bytes()).map_err(Error::io("write", path))
+}
+
+const SUM_BITS: u32 = 16;
+
+/// A line of a checkpoint with its sum.
+fn summed(line: &str) -> String {
+    let sum = crc32c::crc32c(line.as_bytes());
+    let bits = (0..SUM_BITS).rev().map(|bit| if sum >> bit & 1 == 1 { '\t' } else { ' ' });
+    line.chars().chain(bits).collect()
+}
+
+/// A line without its sum; `None` if that is wrong.
+fn without_sum(line: &str) -> Option<&str> {
+    let bare = line.trim_end_matches([' ', '\t']);
+    (bare.len() == line.len() || summed(bare) == line).then_some(bare)
 }
 
 /// The lines of a version 0 checkpoint after their count was checked.
@@ -70,7 +89,7 @@ pub fn salvage_offsets(path: &Path) -> Result<(OffsetsByPartition, Option<String
 }
 
 fn entry_of(line: &str) -> Option<(TopicPartition, Offset)> {
-    let mut words = line.split_whitespace();
+    let mut words = without_sum(line)?.split_whitespace();
     let topic = words.next()?;
     let partition: i32 = words.next()?.parse().ok()?;
     let offset: i64 = words.next()?.parse().ok().filter(|offset| *offset >= 0)?;
@@ -93,7 +112,8 @@ pub fn read_offsets(path: &Path) -> Result<OffsetsByPartition, Error> {
 pub fn write_offsets(disk: &Disk, path: &Path, offsets: &OffsetsByPartition) -> Result<(), Error> {
     let mut text = format!("0\n{}\n", offsets.len());
     for (partition, offset) in offsets {
-        text.push_str(&format!("{} {} {}\n", partition.topic, partition.partition, offset));
+        text.push_str(&summed(&format!("{} {} {}", partition.topic, partition.partition, offset)));
+        text.push('\n');
     }
     replace(disk, path, &text)
 }
@@ -105,8 +125,8 @@ pub fn read_epochs(path: &Path) -> Result<Vec<EpochStart>, Error> {
     counted_lines(path, &text)?
         .into_iter()
         .map(|line| {
-            let (epoch, start_offset) = line
-                .split_once(' ')
+            let (epoch, start_offset) = without_sum(line)
+                .and_then(|line| line.split_once(' '))
                 .and_then(|(epoch, start)| Some((epoch.parse().ok()?, start.trim().parse().ok()?)))
                 .ok_or_else(|| Error::invalid(path, format!("unreadable line {line:?}")))?;
             Ok(EpochStart { epoch: LeaderEpoch(epoch), start_offset: Offset(start_offset) })
@@ -117,7 +137,8 @@ pub fn read_epochs(path: &Path) -> Result<Vec<EpochStart>, Error> {
 pub fn write_epochs(disk: &Disk, path: &Path, epochs: &[EpochStart]) -> Result<(), Error> {
     let mut text = format!("0\n{}\n", epochs.len());
     for entry in epochs {
-        text.push_str(&format!("{} {}\n", entry.epoch, entry.start_offset));
+        text.push_str(&summed(&format!("{} {}", entry.epoch, entry.start_offset)));
+        text.push('\n');
     }
     replace(disk, path, &text)
 }

@@ -15,6 +15,8 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// How long the files of deleted records keep their room, under another name. 0: they go at once.
     pub file_delete_delay_ms: i64,
+    /// Offsets may be missing between batches, as compaction leaves them; else a missing one is damage.
+    pub may_have_holes: bool,
     pub compaction: CompactionConfig,
 }
 
@@ -48,6 +50,7 @@ impl Default for LogConfig {
             producer_id_expiration_ms: 24 * 3_600_000,
             file_delete_delay_ms: 60_000,
             compaction: CompactionConfig::default(),
+            may_have_holes: false,
         }
     }
 }

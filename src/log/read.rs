@@ -65,11 +65,35 @@ impl Log {
             }
             // Nothing from `at` on in this segment: a hole that compaction left. The next segment goes on.
             match self.segment_after(segment.base_offset) {
-                Some(next) => at = Offset(next.base_offset),
+                Some(next) if self.may_have_holes() => at = Offset(next.base_offset),
+                Some(next) => {
+                    let what = format!("offsets {at} to {} are missing at its end", next.base_offset);
+                    let position = segment.size_bytes();
+                    return Err(segment.read_error(ScanError::Bad { position, what }));
+                }
                 None => break,
             }
         }
         self.nothing_at(at.min(until).max(from))
+    }
+
+    /// Whether offsets may be missing: the topic is compacted, or was.
+    pub(super) fn may_have_holes(&self) -> bool {
+        self.config().may_have_holes || self.dir.was_compacted(&self.topic_partition)
+    }
+
+    /// A closed segment whose last records are missing would answer as if they had never been. Looked at once.
+    pub(super) fn check_end(&self, segment: &Segment) -> Result<(), ReadError> {
+        if self.may_have_holes() || self.segment_after(segment.base_offset).is_none() {
+            return Ok(());
+        }
+        match segment.missing_from().map_err(|e| segment.read_error(e))? {
+            Some(offset) => {
+                let what = format!("offsets {offset} to {} are missing at its end", segment.next_offset());
+                Err(segment.read_error(ScanError::Bad { position: segment.size_bytes(), what }))
+            }
+            None => Ok(()),
+        }
     }
 
     fn nothing_at(&self, at: Offset) -> Result<LogSlice, ReadError> {
@@ -105,6 +129,7 @@ fn slice(
         return Ok(None);
     };
     let (size_bytes, next_offset) = segment.end();
+    let next_offset_max = next_offset;
     let limit = first.position + u64::from(max_bytes);
     let end = if first.header.next_offset() > until.0 {
         None
@@ -116,6 +141,12 @@ fn slice(
         segment.last_whole_batch(&file, first.position, limit, until.0)?
     };
     let base_offset = Offset(first.header.base_offset);
+    // A header that lies about its offset: its bits are under no CRC.
+    let goes_back = end.is_some_and(|(end, next_offset)| next_offset <= at.0 || end <= first.position);
+    if goes_back || first.header.next_offset() > next_offset_max {
+        let what = format!("the offsets of the batches from {base_offset} on contradict each other");
+        return Err(segment.read_error(ScanError::Bad { position: first.position, what }));
+    }
     let range = end.and_then(|(end, next_offset)| {
         let length = u32::try_from(end.checked_sub(first.position)?).ok()?;
         let range = FileRange { file: Arc::clone(file.file()), position: first.position, length };

@@ -29,7 +29,7 @@ use super::cleaner;
 use super::config::LogConfig;
 use super::dir::{LogDir, RecoveryPoint};
 use super::epochs::{EpochStart, LeaderEpochs};
-use super::error::{Damage, Error};
+use super::error::{Damage, Error, ReadError};
 use super::names;
 use super::producers::Producers;
 use super::replay::replay;
@@ -40,6 +40,7 @@ use crate::platform::disk::DiskFile;
 use crate::platform::lock;
 
 pub use self::heal::set_damaged_aside;
+pub use self::walk::batch_crc;
 
 /// A log as found, made consistent.
 pub struct Recovered {
@@ -94,6 +95,8 @@ pub fn recover(
     let recovery_point = dir.recovery_point(partition);
     let log_start_offset = dir.log_start(partition).or(bases.first().map(|base| Offset(*base))).unwrap_or_default();
     let (epochs, epochs_damaged) = read_epochs(path)?;
+    // Every append is of an epoch, and writes that down before.
+    let epochs_damaged = epochs_damaged || (epochs.is_empty() && bases.iter().any(|base| !is_empty(path, *base)));
     let unclean = unclean && !bases.is_empty();
     let mut recovery = Recovery {
         dir,
@@ -288,26 +291,16 @@ impl Recovery<'_> {
         // Its end is not known yet: whatever an index says lies before it.
         let segment = Segment::new(&self.dir.files, self.path, base, size_bytes, i64::MAX, None);
         let last = segment.last_offset_entry().map_err(self.io(base))?;
-        let from = last.map_or(0, |entry| u64::from(entry.position));
-        let mut scan = HeaderScan::new(log.file(), from, size_bytes);
-        let mut next_offset = base;
-        let mut largest = None;
-        loop {
-            match scan.next() {
-                Ok(Some(at)) => {
-                    next_offset = at.header.next_offset();
-                    if at.header.max_timestamp > largest.map_or(-1, |(timestamp, _)| timestamp) {
-                        largest = Some((at.header.max_timestamp, at.header.last_offset()));
-                    }
-                }
-                Ok(None) => break,
-                Err(ScanError::Io(e)) => return Err(self.io(base)(e)),
-                Err(ScanError::Bad { position, what }) => {
-                    let end = self.recovery_point.or(Offset(next_offset));
-                    return Err(self.damage(base, position, Offset(next_offset), end, what));
-                }
+        let mut from = last.map_or(0, |entry| u64::from(entry.position));
+        let (next_offset, largest) = match self.walk_tail(base, &log, from, size_bytes) {
+            // An entry that points beside the batches.
+            Err(Error::Corrupt(_)) if from > 0 => {
+                segment.distrust_indexes("the last entry of the offset index is wrong");
+                from = 0;
+                self.walk_tail(base, &log, from, size_bytes)?
             }
-        }
+            walked => walked?,
+        };
         let noted = segment.with_tail(|tail, indexes| {
             tail.next_offset = next_offset;
             if let Some((timestamp, offset)) = largest {
@@ -320,6 +313,35 @@ impl Recovery<'_> {
         self.segments.insert(base, Arc::new(segment));
         self.end = next_offset;
         Ok(())
+    }
+
+    /// The headers from `from` to the end: one past the last offset, and the largest timestamp with its batch's last offset.
+    fn walk_tail(
+        &self,
+        base: i64,
+        log: &DiskFile,
+        from: u64,
+        size_bytes: u64,
+    ) -> Result<(i64, Option<(i64, i64)>), Error> {
+        let mut scan = HeaderScan::new(log.file(), from, size_bytes);
+        let mut next_offset = base;
+        let mut largest: Option<(i64, i64)> = None;
+        loop {
+            match scan.next() {
+                Ok(Some(at)) => {
+                    next_offset = at.header.next_offset();
+                    if at.header.max_timestamp > largest.map_or(-1, |(timestamp, _)| timestamp) {
+                        largest = Some((at.header.max_timestamp, at.header.last_offset()));
+                    }
+                }
+                Ok(None) => return Ok((next_offset, largest)),
+                Err(ScanError::Io(e)) => return Err(self.io(base)(e)),
+                Err(ScanError::Bad { position, what }) => {
+                    let end = self.recovery_point.or(Offset(next_offset));
+                    return Err(self.damage(base, position, Offset(next_offset), end, what));
+                }
+            }
+        }
     }
 
     /// Takes over what a walk found. A bad end is cut, unless it is damage.
@@ -441,7 +463,7 @@ impl Recovery<'_> {
         let mut unwanted = snapshots.split_off(kept);
         let snapshot_max = self.first_rebuilt.unwrap_or(self.end);
         let replayed = replay(self.path, &self.segments, &snapshots, snapshot_max, self.end);
-        let replayed = replayed.map_err(|source| Error::Unreadable { path: self.path.to_owned(), source })?;
+        let replayed = replayed.map_err(|source| self.unreadable(source))?;
         unwanted.extend(&replayed.damaged_snapshots);
         for offset in unwanted {
             let path = names::offset_file(self.path, offset, names::SNAPSHOT_SUFFIX);
@@ -488,6 +510,17 @@ impl Recovery<'_> {
         Ok([offsets, times])
     }
 
+    /// A walk of headers for the producers' sake read further back than the walk for the log's.
+    fn unreadable(&self, source: ReadError) -> Error {
+        let ReadError::Corrupt { path, position, what } = source else {
+            return Error::Unreadable { path: self.path.to_owned(), source };
+        };
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(names::parse_offset_file);
+        let base = name.map_or(0, |(base, _)| base);
+        let next = self.segments.get(&base).map_or(self.end, |segment| segment.next_offset());
+        self.damage(base, position, Offset(base), Offset(next), what)
+    }
+
     fn open_log_file(&self, base: i64) -> Result<DiskFile, Error> {
         let path = names::offset_file(self.path, base, names::LOG_SUFFIX);
         self.dir.disk.open(&path).map_err(Error::io("open", &path))
@@ -506,6 +539,10 @@ impl Recovery<'_> {
         let path = self.log_path(base);
         Error::Corrupt(Damage { path, base_offset: Offset(base), position, first_offset, next_offset, what })
     }
+}
+
+fn is_empty(path: &Path, base: i64) -> bool {
+    names::offset_file(path, base, names::LOG_SUFFIX).metadata().is_ok_and(|metadata| metadata.len() == 0)
 }
 
 fn is_index(suffix: &str) -> bool {

@@ -42,8 +42,24 @@ fn checkpoints_come_back_and_damaged_ones_are_named() {
         (TopicPartition::new("a", 0), Offset(0)),
     ]);
     checkpoint::write_offsets(&Disk::default(), &path, &offsets).unwrap();
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "0\n2\na 0 0\nb 1 7\n");
+    // What Kafka reads of it: it splits at white space, and drops what is empty at the end.
+    let text = std::fs::read_to_string(&path).unwrap();
+    let bare: Vec<&str> = text.lines().map(|line| line.trim_end_matches([' ', '\t'])).collect();
+    assert_eq!(bare, ["0", "2", "a 0 0", "b 1 7"]);
     assert_eq!(checkpoint::read_offsets(&path).unwrap(), offsets);
+    std::fs::write(&path, "0\n2\na 0 0\nb 1 7\n").unwrap();
+    assert_eq!(checkpoint::read_offsets(&path).unwrap(), offsets);
+    // No flipped bit of a line goes unseen, and what is whole is kept.
+    for at in text.find('a').unwrap()..text.len() {
+        for bit in 0..8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(checkpoint::read_offsets(&path).is_err(), "byte {at}, bit {bit}");
+            let (kept, problem) = checkpoint::salvage_offsets(&path).unwrap();
+            assert!(problem.is_some() && kept.iter().all(|(name, offset)| offsets.get(name) == Some(offset)));
+        }
+    }
     for damaged in ["", "1\n0\n", "0\n2\na 0 0\n", "0\n1\na 0 -5\n", "0\n1\na zero 5\n", "0\nmany\n"] {
         std::fs::write(&path, damaged).unwrap();
         let error = checkpoint::read_offsets(&path).expect_err(damaged).to_string();

@@ -5,6 +5,7 @@ use stratalog_types::{LeaderEpoch, Offset};
 
 use super::error::ReadError;
 use super::partition_log::Log;
+use super::recovery::batch_crc;
 use super::scan::{BatchAt, HeaderScan, ScanError};
 use super::segment::Segment;
 use crate::platform::disk::DiskFile;
@@ -12,6 +13,8 @@ use crate::platform::read_lock;
 
 /// Bytes that one batch may decompress to while its records are walked.
 pub const LOOKUP_OUTPUT_BYTES_MAX: usize = 128 << 20;
+
+const CRC_PIECE_BYTES: usize = 64 << 10;
 
 /// A record found by its timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,7 @@ impl Log {
             if segment.next_offset() <= start.0 {
                 continue;
             }
+            self.check_end(&segment)?;
             let largest = segment.largest_timestamp().map_err(|e| segment.read_error(e.into()))?;
             if largest.is_none_or(|(largest, _)| largest < timestamp) {
                 continue;
@@ -50,6 +54,7 @@ impl Log {
         let mut sought = Sought { start: self.log_start_offset().0, until: until.0, best: None };
         for segment in segments {
             if segment.next_offset() > sought.start && segment.base_offset < sought.until {
+                self.check_end(&segment)?;
                 sought.look_into(&segment)?;
             }
         }
@@ -136,9 +141,18 @@ fn first_from(
 fn first_batch_from(segment: &Segment, offset: i64, timestamp: i64) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
     let Some((first, file)) = segment.locate(offset)? else { return Ok(None) };
     let mut scan = HeaderScan::new(file.file(), first.position, segment.size_bytes());
+    let mut buffer = Vec::new();
     while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {
         if at.header.max_timestamp >= timestamp {
             return Ok(Some((at, file)));
+        }
+        // A batch is passed over for what its header says: that must be what was written.
+        buffer.resize(CRC_PIECE_BYTES, 0);
+        if batch_crc(&file, at.position, &at.header, &mut buffer).map_err(|e| segment.read_error(e.into()))?
+            != at.header.crc
+        {
+            let what = "the checksum of a batch does not match".to_owned();
+            return Err(segment.read_error(ScanError::Bad { position: at.position, what }));
         }
     }
     Ok(None)
@@ -154,6 +168,9 @@ fn in_batch(
     let mut bytes = vec![0; at.header.batch_bytes()];
     file.read_at(&mut bytes, at.position).map_err(|e| segment.read_error(e.into()))?;
     let batch = Batch::at_start(&bytes).map_err(|e| bad(e.to_string()))?;
+    if !batch.crc_matches() {
+        return Err(bad("the checksum of a batch does not match".to_owned()));
+    }
     find(&batch).map_err(|e| bad(e.to_string()))
 }
 

@@ -36,6 +36,9 @@ pub struct BatchRun {
 /// One closed segment, from the batch that contains the offset asked for to its end.
 pub struct SegmentReader {
     segment: Arc<Segment>,
+    /// Where the next run has to begin, at the latest.
+    next_offset: Offset,
+    may_have_holes: bool,
     file: DiskFile,
     position: u64,
     size_bytes: u64,
@@ -67,6 +70,8 @@ impl Log {
         let end_offset = Offset(next_offset.min(next_base));
         Ok(Some(SegmentReader {
             position: first.position,
+            next_offset: Offset(first.header.base_offset),
+            may_have_holes: self.may_have_holes(),
             base_offset: Offset(first.header.base_offset),
             end_offset,
             bytes: size_bytes - first.position,
@@ -124,7 +129,14 @@ impl SegmentReader {
     pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
         let start = self.position;
         let mut scan = HeaderScan::new(self.file.file(), start, self.size_bytes);
-        let Some(first) = scan.next().map_err(|e| self.segment.read_error(e))? else { return Ok(None) };
+        let Some(first) = scan.next().map_err(|e| self.segment.read_error(e))? else {
+            // A file that was cut at a batch's end must not leave as a whole segment.
+            if self.next_offset < self.end_offset && !self.may_have_holes {
+                let what = format!("offsets {} to {} are missing at its end", self.next_offset, self.end_offset);
+                return Err(self.segment.read_error(ScanError::Bad { position: start, what }));
+            }
+            return Ok(None);
+        };
         let mut end = first.end();
         while let Some(at) = scan.next().map_err(|e| self.segment.read_error(e))? {
             if at.end() - start > u64::from(bytes_max) {
@@ -157,6 +169,7 @@ impl SegmentReader {
             rest = rest.get(batch.bytes.len()..).unwrap_or_default();
         }
         run.bytes = Bytes::from(bytes);
+        self.next_offset = run.last_offset.next();
         self.position = end;
         Ok(Some(run))
     }

@@ -251,6 +251,7 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
         index_interval_bytes: config.index_interval_bytes,
         flush_messages: signed(config.flush_messages),
         flush_ms: config.flush_ms.map_or(i64::MAX, signed),
+        may_have_holes: config.cleanup_compact,
         producer_id_expiration_ms: signed(config.producer_id_expiration_ms),
         file_delete_delay_ms: signed(config.file_delete_delay_ms),
         compaction: CompactionConfig {

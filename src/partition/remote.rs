@@ -123,7 +123,7 @@ impl Partition {
         below: Offset,
         deadline: Instant,
     ) -> Result<Option<ListedOffset>, ReadError> {
-        let Some(tiered) = self.known_tier()? else { return Ok(None) };
+        let tiered = self.known_tier()?.ok_or(ReadError::NoTier)?;
         let start = self.log_start_offset();
         let mut least = tiered.view().max_timestamp_within(start, below).unwrap_or(0).max(at_least);
         let (mut from, mut best) = (start, None);
@@ -155,7 +155,7 @@ impl Partition {
         below: Offset,
         deadline: Instant,
     ) -> Result<Option<ListedOffset>, ReadError> {
-        let Some(tiered) = self.known_tier()? else { return Ok(None) };
+        let tiered = self.known_tier()?.ok_or(ReadError::NoTier)?;
         let start = self.log_start_offset();
         let mut from = start;
         // The manifest's head tells, without a request, whether any segment there is late enough.

@@ -140,6 +140,7 @@ pub struct LogDir {
     pub(super) walks: Permits,
     /// Up to where each compacted log is clean.
     cleaner_points: Mutex<OffsetsByPartition>,
+    cleaner_points_whole: bool,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
@@ -197,6 +198,7 @@ impl LogDir {
             throttle_ms: AtomicU32::new(0),
             metrics,
             distrusted: Mutex::default(),
+            cleaner_points_whole: clean.whole,
             reserve_bytes: options.reserve_bytes,
             below_reserve: AtomicBool::new(false),
             _lock: lock,
@@ -233,6 +235,11 @@ impl LogDir {
     /// Whether what lies above the recovery point of a log is believed at its next opening.
     pub(super) fn believes(&self, partition: &TopicPartition) -> bool {
         self.was_clean && !lock(&self.distrusted).contains(partition)
+    }
+
+    /// Whether a cleaner has been at a log, or may have been.
+    pub(super) fn was_compacted(&self, partition: &TopicPartition) -> bool {
+        !self.cleaner_points_whole || self.cleaner_point(partition).is_some()
     }
 
     pub(super) fn distrust(&self, partition: &TopicPartition) {

@@ -43,6 +43,8 @@ pub struct Segment {
     /// The index files are not to be believed: they are written anew when they are next needed.
     distrusted: AtomicBool,
     damage: OnceLock<Damage>,
+    /// Its batches were seen to reach its next offset.
+    end_checked: AtomicBool,
     /// The time index was seen to reach the segment's end.
     times_checked: AtomicBool,
 }
@@ -107,6 +109,7 @@ impl Segment {
         next_offset: i64,
         indexes: Option<Indexes>,
     ) -> Segment {
+        let indexes_made = indexes.is_some();
         Segment {
             base_offset,
             name: files.name_segment(),
@@ -115,10 +118,11 @@ impl Segment {
             pinned: Mutex::new(None),
             retired: AtomicBool::new(false),
             // Indexes that were made from the batches need no check.
-            times_checked: AtomicBool::new(indexes.is_some()),
+            times_checked: AtomicBool::new(indexes_made),
             in_swap: AtomicBool::new(false),
             tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
             aborted: AtomicU8::new(ABORTED_UNKNOWN),
+            end_checked: AtomicBool::new(indexes_made),
             distrusted: AtomicBool::new(false),
             damage: OnceLock::new(),
         }
@@ -263,7 +267,7 @@ impl Segment {
     }
 
     /// An index said something that the log does not confirm: it is written anew when it is next needed.
-    fn distrust_indexes(&self, what: &str) {
+    pub fn distrust_indexes(&self, what: &str) {
         tracing::warn!(path = %self.path(names::LOG_SUFFIX).display(), "{what}: its indexes are written anew");
         self.distrusted.store(true, atomic::Ordering::SeqCst);
         write_lock(&self.tail).indexes = None;
@@ -299,6 +303,24 @@ impl Segment {
         }
         self.times_checked.store(true, atomic::Ordering::SeqCst);
         Ok(())
+    }
+
+    /// The first offset that the batches of a closed segment do not reach, if they end too early.
+    pub fn missing_from(&self) -> Result<Option<i64>, ScanError> {
+        if self.end_checked.load(atomic::Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let (size_bytes, next_offset) = self.end();
+        let from = self.last_offset_entry()?.map_or(0, |entry| u64::from(entry.position));
+        let mut reached = self.base_offset;
+        let file = self.file()?;
+        let mut scan = HeaderScan::new(file.file(), from, size_bytes);
+        while let Some(at) = scan.next()? {
+            reached = at.header.next_offset();
+        }
+        let whole = reached >= next_offset;
+        self.end_checked.store(whole, atomic::Ordering::SeqCst);
+        Ok((!whole).then_some(reached))
     }
 
     /// Writes waiting index entries if enough wait, or all of them.

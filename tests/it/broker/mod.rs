@@ -1,5 +1,6 @@
 //! The broker in this process, over loopback, through our own client.
 
+mod healing;
 mod health;
 mod tier_lifecycle;
 mod tiering;

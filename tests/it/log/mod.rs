@@ -4,6 +4,7 @@ mod basics;
 mod compaction;
 mod crash;
 pub mod crash_disk;
+mod damage;
 pub mod harness;
 pub mod kafka_tools;
 mod model;

@@ -1,0 +1,133 @@
+//! A segment that is damaged here and whole in the tier is served from the tier, and put aside here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stratalog::broker::Running;
+
+use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce};
+use super::{client, start, topic};
+use stratalog::net::client::OffsetSpec;
+
+const RECORDS: i64 = 6000;
+/// Nothing expires, of records that are old.
+const QUICK: &[(&str, &str)] =
+    &[("log.retention.check.interval.ms", "20"), ("log.retention.ms", "-1"), ("log.local.retention.ms", "-2")];
+
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    found.sort();
+    found
+}
+
+fn base_of(segment: &Path) -> i64 {
+    segment.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+fn count(directory: &Path, suffix: &str) -> usize {
+    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().ends_with(suffix)).count()
+}
+
+async fn tiered(directory: &Path) -> Running {
+    let running = start(directory, QUICK).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
+    produce(&mut one, "t", 0, RECORDS).await;
+    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
+    produce(&mut one, "t", RECORDS, RECORDS + 100).await;
+    running
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_finds_damage_goes_to_the_tier_and_the_segment_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = tiered(dir.path()).await;
+    let home = dir.path().join("t-0");
+    let damaged = segments(&home)[2].clone();
+    let next = base_of(&segments(&home)[3]);
+    // The header of the first batch is no header any more; the file stays open where it was.
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[16] = 99;
+    use std::os::unix::fs::FileExt;
+    fs::OpenOptions::new().write(true).open(&damaged).unwrap().write_all_at(&bytes[..32], 0).unwrap();
+
+    let mut one = client(&running);
+    compare(&mut one, "t", 0, RECORDS + 100).await;
+    let metrics = &running.node.metrics;
+    assert_eq!(metrics.log_segments_damaged.get(), 1);
+    for _ in 0..1500 {
+        if metrics.log_segments_healed.get() == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(metrics.log_segments_healed.get(), 1);
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::EarliestLocal).await, next);
+    assert_eq!(count(&home, ".damaged"), 1);
+    assert!(!damaged.exists());
+    compare(&mut one, "t", 0, RECORDS + 100).await;
+    running.stop().await.unwrap();
+    let running = start(dir.path(), QUICK).await;
+    compare(&mut client(&running), "t", 0, RECORDS + 100).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_finds_damage_leaves_it_to_the_tier() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("t-0");
+    tiered(dir.path()).await.stop().await.unwrap();
+    // One closed segment is gone, a later one is empty.
+    fs::remove_file(&segments(&home)[1]).unwrap();
+    let emptied = segments(&home)[2].clone();
+    fs::write(&emptied, "").unwrap();
+    let next = base_of(&segments(&home)[3]);
+    let running = start(dir.path(), QUICK).await;
+    assert!(running.node.partitions.offline().is_empty());
+    assert_eq!(running.node.metrics.log_segments_healed.get(), 2);
+    let mut one = client(&running);
+    compare(&mut one, "t", 0, RECORDS + 100).await;
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::Earliest).await, 0);
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::EarliestLocal).await, next);
+    produce(&mut one, "t", RECORDS + 100, RECORDS + 200).await;
+    compare(&mut one, "t", 0, RECORDS + 200).await;
+    drop(one);
+    running.stop().await.unwrap();
+
+    // What the tier does not have is not given up: the active segment is cut short.
+    let active = segments(&home).pop().unwrap();
+    let length = active.metadata().unwrap().len();
+    fs::OpenOptions::new().write(true).open(&active).unwrap().set_len(length - 10).unwrap();
+    let running = start(dir.path(), QUICK).await;
+    let offline = running.node.partitions.offline();
+    assert_eq!(offline.len(), 1);
+    assert!(offline[0].reason.contains("log repair"), "{}", offline[0].reason);
+    assert_eq!(active.metadata().unwrap().len(), length - 10);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_was_lost_here_goes_on_at_the_tiers() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("t-0");
+    let running = start(dir.path(), QUICK).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
+    produce(&mut one, "t", 0, RECORDS).await;
+    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
+    drop(one);
+    running.stop().await.unwrap();
+    // The empty active segment and the last closed one.
+    let all = segments(&home);
+    for gone in &all[all.len() - 2..] {
+        fs::remove_file(gone).unwrap();
+    }
+    let running = start(dir.path(), QUICK).await;
+    assert!(running.node.partitions.offline().is_empty(), "{:?}", running.node.partitions.offline());
+    let mut one = client(&running);
+    produce(&mut one, "t", RECORDS, RECORDS + 10).await;
+    compare(&mut one, "t", 0, RECORDS + 10).await;
+    running.stop().await.unwrap();
+}
