@@ -38,6 +38,8 @@ const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 const SLOW_REQUEST_AFTER: Duration = Duration::from_secs(10);
 /// How long a peer may leave its answers unread while others wait for their memory, beside the time that its line takes.
 const SLOW_READER_AFTER: Duration = Duration::from_secs(10);
+/// Between two looks at whether any data directory is left.
+const DIRECTORIES_INTERVAL: Duration = Duration::from_millis(500);
 const METADATA_FILE: &str = "stratalog-metadata.redb";
 
 #[derive(Debug, thiserror::Error)]
@@ -339,6 +341,20 @@ impl Running {
     /// The address of the first listener.
     pub fn address(&self) -> SocketAddr {
         self.listening.first().map(|(_, address)| *address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Returns when none of several data directories takes writes any more, with the reason: Kafka stops then, and so does
+    /// the command. With a single one what is durable can still be read; the broker is not ready and stays.
+    pub async fn all_directories_failed(&self) -> String {
+        if self.node.partitions.log_dirs().states().count() < 2 {
+            return std::future::pending().await;
+        }
+        loop {
+            if let Some(reason) = self.node.partitions.log_dirs().all_offline() {
+                return reason.to_owned();
+            }
+            tokio::time::sleep(DIRECTORIES_INTERVAL).await;
+        }
     }
 
     /// Drains: answers what was placed, ends the tasks, closes the data directory with its clean mark.

@@ -38,8 +38,16 @@ async fn serve(config: BrokerConfig) -> ExitCode {
         }
     };
     ready(&running);
-    wait_for_signal().await;
-    tracing::info!("stopping: answering what was asked, then closing the data directory");
+    let failed = tokio::select! {
+        () = wait_for_signal() => None,
+        reason = running.all_directories_failed() => Some(reason),
+    };
+    match failed {
+        None => tracing::info!("stopping: answering what was asked, then closing the data directory"),
+        Some(reason) => {
+            tracing::error!("stopping: every data directory has failed: {reason}; mend the disk and start again")
+        }
+    }
     match running.stop().await {
         Ok(()) => {
             tracing::info!("stopped");

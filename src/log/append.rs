@@ -49,6 +49,8 @@ pub struct Appender {
     pub first_timestamp: Option<i64>,
     pub created_ms: i64,
     pub jitter_ms: i64,
+    /// Nothing was appended since there was a producer snapshot at the end: a clean stop has nothing to write.
+    pub settled: bool,
     /// Set when the log takes no more appends.
     pub closed: Option<&'static str>,
 }
@@ -134,6 +136,7 @@ impl Log {
             let (epoch, start) = (LeaderEpoch(placed.partition_leader_epoch), Offset(placed.base_offset));
             self.assign_epoch(epoch, start).map_err(|e| self.write_failed(e))?;
         }
+        appender.settled = false;
         let mut head = [0; BATCH_HEADER_BYTES];
         placed.encode(&mut head);
         let rest = batch.get(BATCH_HEADER_BYTES..).unwrap_or_default();
@@ -334,7 +337,7 @@ impl Log {
         self.dir.remove_log(self)
     }
 
-    /// The clean stop of one log: everything synced, indexes and producer snapshot too.
+    /// The clean stop of one log: everything synced, indexes and producer snapshot written.
     pub(super) fn close_clean(&self) -> Result<(), Error> {
         let mut appender = lock(&self.append);
         if appender.closed.is_some() {
@@ -347,12 +350,11 @@ impl Log {
         if let Some(reason) = self.offline_reason() {
             return Err(Error::Offline { path: self.dir.path().to_owned(), reason });
         }
-        let failed = |e| Error::io("close", &self.path)(e);
-        appender.active.flush_indexes(true).map_err(failed)?;
-        appender.active.sync_indexes().map_err(failed)?;
-        let snapshot = self.write_snapshot(&appender.producers, self.log_end_offset().0)?;
-        snapshot.sync().map_err(failed)?;
-        self.dir.disk.sync_directory(&self.path).map_err(failed)?;
+        // Neither needs a sync: an index is checked when it is used, a snapshot has a checksum, and both can be made anew.
+        appender.active.flush_indexes(true).map_err(Error::io("close", &self.path))?;
+        if !appender.settled {
+            self.write_snapshot(&appender.producers, self.log_end_offset().0)?;
+        }
         self.sync.flushed().close();
         self.log_end.close();
         Ok(())

@@ -135,6 +135,7 @@ pub fn assemble(dir: &LogDir, path: &Path, config: &LogConfig, recovered: Recove
         first_timestamp: recovered.first_timestamp,
         created_ms: dir.clock.now_ms(),
         jitter_ms: jitter_ms(config.segment_jitter_ms, active.base_offset, path),
+        settled: recovered.settled,
         closed: None,
         file,
         active,

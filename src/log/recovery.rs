@@ -57,6 +57,8 @@ pub struct Recovered {
     pub first_timestamp: Option<i64>,
     pub unclean: bool,
     pub cut_bytes: u64,
+    /// There is a producer snapshot at the end, and nothing is to be synced.
+    pub settled: bool,
 }
 
 /// The files of a partition directory that are named after an offset.
@@ -434,6 +436,8 @@ impl Recovery<'_> {
             checkpoint::write_epochs(&self.dir.disk, &path, self.epochs.entries())?;
         }
         let producers = self.load_producers()?;
+        let at_end = self.files.iter().any(|(at, suffix)| *at == self.end && suffix == names::SNAPSHOT_SUFFIX);
+        let settled = at_end && self.unsynced.is_empty();
         let flushed = if self.unsynced.is_empty() { end } else { self.recovery_point.or(Offset::ZERO).min(end) };
         Ok(Recovered {
             segments: self.segments,
@@ -447,6 +451,7 @@ impl Recovery<'_> {
             first_timestamp: self.first_timestamp,
             unclean,
             cut_bytes: self.cut_bytes,
+            settled,
         })
     }
 
@@ -546,5 +551,5 @@ fn is_empty(path: &Path, base: i64) -> bool {
 }
 
 fn is_index(suffix: &str) -> bool {
-    [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX].contains(&suffix)
+    names::INDEX_SUFFIXES.contains(&suffix)
 }

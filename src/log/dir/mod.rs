@@ -82,6 +82,9 @@ impl Default for LogDirOptions {
     }
 }
 
+/// Logs that are closed at a time.
+const CLOSING_THREADS: usize = 16;
+
 /// A partition directory that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionDir {
@@ -530,6 +533,26 @@ impl LogDir {
         Ok(())
     }
 
+    /// Logs with something to sync wait for the disk: side by side.
+    fn close_logs(&self) -> Result<(), Error> {
+        let logs = Mutex::new(self.open_logs().into_iter());
+        let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let run = || {
+            while let Some(log) = { lock(&logs).next() } {
+                if let Err(error) = log.close_clean() {
+                    lock(&failed).get_or_insert(error);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..CLOSING_THREADS {
+                let _ = std::thread::Builder::new().name("log-close".to_owned()).spawn_scoped(scope, run);
+            }
+            run();
+        });
+        failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
     /// The clean stop: every log takes its last sync and writes its producer snapshot, the checkpoints follow, the
     /// clean mark is last. Logs take no appends afterwards.
     pub fn close(&self) -> Result<(), Error> {
@@ -538,9 +561,7 @@ impl LogDir {
         if let Some(reason) = self.offline() {
             return Err(Error::Offline { path: self.path.clone(), reason: reason.to_owned() });
         }
-        for log in self.open_logs() {
-            log.close_clean()?;
-        }
+        self.close_logs()?;
         self.checkpoint_recovery_points()?;
         self.forget_damage()?;
         let starts = lock(&self.log_starts).clone();

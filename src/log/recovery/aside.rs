@@ -41,7 +41,7 @@ pub fn set_aside(disk: &Disk, directory: &Path, bases: &[i64]) -> Result<u64, Er
 }
 
 pub fn remove_indexes(disk: &Disk, directory: &Path, base: i64) -> Result<(), Error> {
-    for suffix in [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX] {
+    for suffix in names::INDEX_SUFFIXES {
         let file = names::offset_file(directory, base, suffix);
         disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
     }

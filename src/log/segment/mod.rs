@@ -381,11 +381,6 @@ impl Segment {
         Ok(found)
     }
 
-    pub fn sync_indexes(&self) -> io::Result<()> {
-        self.offset_index_file()?.sync()?;
-        self.time_index_file()?.sync()
-    }
-
     fn floor<E: Entry>(
         &self,
         pick: impl Fn(&Indexes) -> &Index<E>,
