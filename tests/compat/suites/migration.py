@@ -180,23 +180,26 @@ POLICIES = {
 }
 
 
-def started(options, policy):
-    named = {} if policy in ("bidirectional", "killed") else {"group.consumer.migration.policy": policy}
-    return subscribe.started(options, f"migration-{policy}", named)
-
-
 def run(report: Report, options) -> None:
     print(f"migration: seed {options.seed}", flush=True)
-    with started(options, "bidirectional") as broker:
-        groups = [Moving(broker, options, case) for case in CASES]
-        side_by_side(report, [group for group in groups if report.wanted(group.label)])
-    with started(options, "killed") as broker:
-        downfall = Downfall(broker, options, 1)
-        groups = [Moving(broker, options, case, downfall) for case in KILLED]
-        downfall.groups = [group for group in groups if report.wanted(group.label)]
-        side_by_side(report, downfall.groups, downfall)
+    together(report, options, "bidirectional", [Moving(None, options, case) for case in CASES])
+    downfall = Downfall(None, options, 1)
+    together(report, options, "killed", [Moving(None, options, case, downfall) for case in KILLED], downfall)
     for policy, shapes in POLICIES.items():
-        with started(options, policy) as broker:
-            groups = [shape(broker, options, Case(client, f"{policy}, {shape.first} first", "range", "sync"))
-                      for shape, client in shapes]
-            side_by_side(report, [group for group in groups if report.wanted(group.label)])
+        groups = [shape(None, options, Case(client, f"{policy}, {shape.first} first", "range", "sync"))
+                  for shape, client in shapes]
+        together(report, options, policy, groups)
+
+
+def together(report, options, name, groups, downfall=None):
+    """The groups that are wanted, on a broker of their own."""
+    groups = [group for group in groups if report.wanted(group.label)]
+    if not groups:
+        return
+    policy = {"group.consumer.migration.policy": name} if name in POLICIES else {}
+    with subscribe.started(options, f"migration-{name}", policy) as broker:
+        for group in groups:
+            group.broker = broker
+        if downfall:
+            downfall.broker, downfall.groups = broker, groups
+        side_by_side(report, groups, downfall)
