@@ -72,6 +72,7 @@ fn change_topic(node: &Node, asked: &Asked, validate_only: bool) -> Result<(), R
         let problem = format!("The topic '{}' does not exist.", asked.name);
         return Err(Refusal::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, problem));
     };
+    let after = TopicConfig::altered_overrides(&settings, before, after);
     TopicConfig::validate(&settings, before, &after, node.config.tier.is_some())
         .map_err(|error| Refusal::invalid_config(&error))?;
     if !validate_only {

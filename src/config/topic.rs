@@ -92,7 +92,8 @@ impl TopicConfig {
         let config = values.typed(settings);
         values.check_compaction_lag()?;
         if config.remote_storage_enable {
-            values.check_tiered(&config, overrides, tier)?;
+            let by_default = settings.boolean("stratalog.tier.default.enable") == Some(true);
+            values.check_tiered(&config, overrides, tier, by_default && before.contains_key(REMOTE))?;
         } else {
             let was_tiered = before.get(REMOTE).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"));
             if was_tiered && !config.remote_log_delete_on_disable {
@@ -119,6 +120,20 @@ impl TopicConfig {
         overrides
     }
 
+    /// What an alteration is stored as: a topic that the broker tiers by default, and that becomes compacted, copies no
+    /// more; what is tiered stays readable. Kafka, which tiers nothing by default, refuses it.
+    pub fn altered_overrides(settings: &Settings, before: &TopicOverrides, after: TopicOverrides) -> TopicOverrides {
+        let by_default = settings.boolean("stratalog.tier.default.enable") == Some(true);
+        let compacts = |overrides: &TopicOverrides| {
+            overrides.get("cleanup.policy").is_some_and(|policy| policy.contains("compact"))
+        };
+        let mut stored = after;
+        if by_default && compacts(&stored) && !compacts(before) && before.get(REMOTE) == stored.get(REMOTE) {
+            stored.entry(COPY_DISABLE.to_owned()).or_insert_with(|| "true".to_owned());
+        }
+        stored
+    }
+
     /// Whether an acknowledgement waits for its sync.
     pub fn acks_wait_for_sync(&self) -> bool {
         self.flush_messages <= 1
@@ -126,6 +141,7 @@ impl TopicConfig {
 }
 
 const REMOTE: &str = "remote.storage.enable";
+const COPY_DISABLE: &str = "remote.log.copy.disable";
 
 /// The broker's defaults for topics must hold together too.
 pub(super) fn check_broker_defaults(settings: &Settings) -> Result<(), ConfigError> {
@@ -350,14 +366,21 @@ impl Values {
     }
 
     /// What holds for a topic with remote.storage.enable=true.
-    fn check_tiered(&self, config: &TopicConfig, overrides: &TopicOverrides, tier: bool) -> Result<(), ConfigError> {
+    /// `by_default`: it is so because this broker tiers what may be tiered.
+    fn check_tiered(
+        &self,
+        config: &TopicConfig,
+        overrides: &TopicOverrides,
+        tier: bool,
+        by_default: bool,
+    ) -> Result<(), ConfigError> {
         if !tier {
             return Err(ConfigError::conflict(
                 "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log \
                  storage: start the broker with stratalog.tier.url to have it",
             ));
         }
-        if config.cleanup_compact {
+        if config.cleanup_compact && !(by_default && config.remote_log_copy_disable) {
             return Err(ConfigError::conflict(
                 "Remote log storage only supports topics with cleanup.policy=delete or an empty one",
             ));

@@ -120,6 +120,21 @@ fn new_topics_are_told_that_they_are_tiered() {
 }
 
 #[test]
+fn a_topic_tiered_by_default_that_becomes_compacted_copies_no_more() {
+    let before = overrides(&[("remote.storage.enable", "true")]);
+    let asked = overrides(&[("remote.storage.enable", "true"), ("cleanup.policy", "compact")]);
+    let stored = TopicConfig::altered_overrides(&bare(), &before, asked.clone());
+    assert_eq!(stored.get("remote.log.copy.disable").map(String::as_str), Some("true"));
+    let config = TopicConfig::validate(&bare(), &before, &stored, true).expect("what is tiered stays readable");
+    assert!(config.cleanup_compact && config.remote_storage_enable && config.remote_log_copy_disable);
+    // Where nothing is tiered by default, or it is asked for, Kafka's refusal holds.
+    let explicit = kafka("stratalog.tier.url=file:///t");
+    assert_eq!(TopicConfig::altered_overrides(&explicit, &before, asked.clone()), asked);
+    TopicConfig::validate(&explicit, &before, &asked, true).expect_err("refused");
+    TopicConfig::validate(&bare(), &overrides(&[]), &stored, true).expect_err("asked for");
+}
+
+#[test]
 fn names_and_values_in_kafkas_words() {
     refuses(
         &bare(),
