@@ -56,12 +56,12 @@ pub struct Damage {
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Damage { path, position, first_offset, next_offset, what, .. } = self;
-        let directory = path.parent().unwrap_or(path).display();
+        let directory = path.parent().and_then(std::path::Path::parent).unwrap_or(path).display();
         write!(
             f,
             "{} is damaged at byte {position}: {what}; offsets {first_offset} to {next_offset} (not included) cannot be read. \
-             Nothing was changed: `stratalog log verify {directory}` shows what is whole, `stratalog log repair {directory}` \
-             gives up what is not",
+             Nothing was changed: `stratalog log verify {directory}` shows what is whole, `stratalog log repair {directory} \
+             --drop-damaged` gives up what is not",
             path.display()
         )
     }

@@ -8,6 +8,8 @@ pub const LOG_SUFFIX: &str = "log";
 pub const OFFSET_INDEX_SUFFIX: &str = "index";
 pub const TIME_INDEX_SUFFIX: &str = "timeindex";
 pub const TXN_INDEX_SUFFIX: &str = "txnindex";
+/// Ours: offsets may be missing in this log, because somebody gave their records up.
+pub const GIVEN_UP: &str = "records-given-up";
 /// Those that stand beside a segment and go with it.
 pub const INDEX_SUFFIXES: [&str; 3] = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
 pub const SNAPSHOT_SUFFIX: &str = "snapshot";

@@ -82,6 +82,7 @@ impl Log {
         let recovered = recovery::recover(dir, &path, &topic_partition, &config, !dir.believes(&topic_partition))?;
         let (unclean, cut_bytes) = (recovered.unclean, recovered.cut_bytes);
         let log_start_offset = recovered.log_start_offset;
+        let given_up = path.join(names::GIVEN_UP).exists();
         let (flushed, unsynced) = (recovered.flushed, recovered.unsynced.clone());
         let Opened { appender, segments, epochs, log_end_offset } = assemble(dir, &path, &config, recovered)?;
         let log = Arc::new(Log {
@@ -100,6 +101,7 @@ impl Log {
             deleted: Mutex::new(false),
             unclean,
             cut_bytes,
+            given_up,
             start_assumed: dir.may_lack_log_start(&topic_partition),
             topic_partition,
         });

@@ -47,6 +47,8 @@ pub struct Log {
     /// The epochs in memory are newer than the file: written before the next append.
     pub(super) epochs_unsaved: AtomicBool,
     pub(super) start_assumed: bool,
+    /// Somebody gave up what is missing.
+    pub(super) given_up: bool,
     pub(super) unclean: bool,
     pub(super) cut_bytes: u64,
 }

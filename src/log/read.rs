@@ -79,7 +79,7 @@ impl Log {
 
     /// Whether offsets may be missing: the topic is compacted, or was.
     pub(super) fn may_have_holes(&self) -> bool {
-        self.config().may_have_holes || self.dir.was_compacted(&self.topic_partition)
+        self.given_up || self.config().may_have_holes || self.dir.was_compacted(&self.topic_partition)
     }
 
     /// A closed segment whose last records are missing would answer as if they had never been. Looked at once.

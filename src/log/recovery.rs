@@ -162,6 +162,9 @@ impl Recovery<'_> {
     /// its indexes, or from the end, newest first.
     fn check_for_missing(&self, bases: &[i64]) -> Result<(), Error> {
         let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(()) };
+        if self.path.join(names::GIVEN_UP).exists() {
+            return Ok(());
+        }
         let between = self.files.iter().filter(|(offset, suffix)| offset > first && offset < last && is_index(suffix));
         for (offset, _) in between {
             if bases.binary_search(offset).is_err() {

@@ -20,6 +20,7 @@ use crate::log::dir::DirectoryLock;
 use crate::log::epochs::LeaderEpochs;
 use crate::log::error::Error;
 use crate::log::names;
+use crate::log::recovery;
 use crate::log::segment::Indexes;
 use crate::platform::disk::{Disk, DiskFile};
 
@@ -47,6 +48,8 @@ pub enum Action {
     RebuildEpochs { file: PathBuf },
     /// Records were synced and are not there: the recovery point goes back to the log's end.
     LowerRecoveryPoint { file: PathBuf, partition: String, to: i64, lost_last_offset: i64 },
+    /// Offsets are missing in this log and may be: a broker opens it, and readers step over them.
+    AcceptMissing { file: PathBuf },
     /// Damage that is left as it is: it needs `--drop-damaged`.
     Leave { log: PathBuf, position: u64, first_offset: i64, last_offset: Option<i64>, what: String },
 }
@@ -70,6 +73,7 @@ impl fmt::Display for Action {
                 "move the recovery point of {partition} back to {to}: offsets {to} to {lost_last_offset} were synced and \
                  are LOST"
             ),
+            Action::AcceptMissing { file } => write!(f, "note in {} that offsets are missing", file.display()),
             Action::Leave { log, position, first_offset, last_offset, what } => {
                 write!(f, "LEAVE {} byte {position} as it is ({what}): offsets {first_offset} ", log.display())?;
                 match last_offset {
@@ -148,6 +152,10 @@ impl Repair {
                 self.actions.push(Action::RebuildIndexes { log });
             }
         }
+        let accepted = directory.join(names::GIVEN_UP);
+        if drop_damaged && !accepted.exists() && has_missing(directory, &facts)? {
+            self.actions.push(Action::AcceptMissing { file: accepted });
+        }
         for offset in &facts.bad_snapshots {
             let file = names::offset_file(directory, *offset, names::SNAPSHOT_SUFFIX);
             self.actions.push(Action::SetAside { file });
@@ -193,6 +201,18 @@ impl Repair {
     }
 }
 
+/// Whether offsets are missing in the middle of a log, or will be: a start takes that for damage.
+fn has_missing(directory: &Path, facts: &PartitionFacts) -> Result<bool, Error> {
+    let bases: Vec<i64> = facts.segments.iter().map(|segment| segment.base_offset).collect();
+    let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(false) };
+    let dropped = facts.segments.iter().any(|segment| !segment.bad.is_empty());
+    let files = recovery::list(directory)?;
+    let lost = files.iter().any(|(offset, suffix)| {
+        names::INDEX_SUFFIXES.contains(&suffix.as_str()) && offset > first && offset < last && !bases.contains(offset)
+    });
+    Ok(dropped || lost)
+}
+
 fn of_bad_bytes(log: &Path, bad: &BadBytes, is_torn_end: bool, drop_damaged: bool) -> Action {
     let (log, what) = (log.to_owned(), bad.what.clone());
     let (position, bytes) = (bad.position, bad.end - bad.position);
@@ -234,6 +254,10 @@ fn apply(disk: &Disk, action: &Action) -> Result<(), Error> {
                 offsets.insert(partition, Offset(*to));
             }
             checkpoint::write_offsets(disk, file, &offsets)
+        }
+        Action::AcceptMissing { file } => {
+            let text = b"offsets are missing in this log: stratalog log repair --drop-damaged\n";
+            disk.replace(file, text).map_err(Error::io("write", file))
         }
         Action::Leave { .. } => Ok(()),
     }

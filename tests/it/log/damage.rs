@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stratalog::log::{Error, Log, LogConfig, LogDir, ReadError};
+use stratalog::log::{Error, Log, LogConfig, LogDir, ReadError, offline};
 use stratalog_protocol::records::BatchIter;
 use stratalog_types::{LeaderEpoch, Offset};
 
@@ -302,4 +302,40 @@ fn damage_is_healed_or_named_and_never_believed() {
     }
     let kinds = |outcome: &str| outcomes.keys().filter(|(_, one)| *one == outcome).count();
     assert!(kinds("whole") >= 8 && kinds("partition offline") >= 1, "{outcomes:?}");
+}
+
+fn segments(directory: &Path) -> Vec<PathBuf> {
+    let mut found = files(&directory.join("events-0"));
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    found
+}
+
+fn base_of(segment: &Path) -> i64 {
+    segment.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+/// What a person gave up is stepped over, and nothing else is.
+#[test]
+fn records_that_were_given_up_hold_up_no_reader() {
+    let original = tempfile::tempdir().unwrap();
+    let promise = fill(original.path(), false);
+    let all = segments(original.path());
+    let (lost, next) = (base_of(&all[1]), base_of(&all[2]));
+    std::fs::remove_file(&all[1]).unwrap();
+    let dir = open_dir(original.path());
+    let Err(Error::Corrupt(damage)) = Log::open(&dir, partition(), topic_id(), config()) else { panic!("it opened") };
+    assert_eq!((damage.first_offset.0, damage.next_offset.0), (lost, next));
+    drop(dir);
+
+    let target = offline::Target::of(original.path()).unwrap();
+    let plan = |brave| offline::plan(&target, brave, &mut offline::Findings::new(|_| {})).unwrap();
+    assert!(plan(false).actions.is_empty());
+    plan(true).apply(|_| {}).unwrap();
+    let dir = open_dir(original.path());
+    let log = open_log(&dir, &config());
+    assert_eq!(log.log_end_offset().0, promise.flushed);
+    assert_eq!(log.read(Offset(lost + 1), 400, log.log_end_offset(), true).unwrap().base_offset.0, next);
+    assert_eq!(check_reads(&log, next..promise.flushed, "behind it"), 0);
+    assert_eq!(check_reads(&log, promise.start..lost, "before it"), 0);
+    assert!(plan(true).actions.is_empty());
 }
