@@ -10,7 +10,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use stratalog_protocol::ErrorCode;
+use stratalog_protocol::codec::EncodeError;
 use stratalog_protocol::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
@@ -20,7 +22,7 @@ use stratalog_protocol::messages::{
 use uuid::Uuid;
 
 use crate::group::consumer::AssignmentJob;
-use crate::records::Record;
+use crate::records::{NotRead, Record};
 
 /// Names a request that waits for its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,15 +128,48 @@ impl Reply {
     }
 }
 
-/// What an input led to.
-#[derive(Debug, Default)]
-pub struct Step {
+/// What a shard's log feeds: all that the runtime has to know of groups, and of whatever else keeps its state in an
+/// internal topic. Its handlers are its own.
+pub trait Machine: Send {
+    type Record: Durable;
+    type Reply: Send;
+    /// Work to be done off the request path.
+    type Job: Send;
+
+    /// A record is in the log, at `offset`. `producer` is that of a transactional batch.
+    fn replay(&mut self, offset: i64, producer: Option<i64>, record: Self::Record);
+
+    /// The marker of a producer's transaction is in the log.
+    fn end_transaction(&mut self, producer: i64, committed: bool);
+
+    /// When it wants to hear the time, in milliseconds since 1970.
+    fn next_deadline(&self) -> Option<i64>;
+}
+
+/// What a machine does with an input.
+pub type StepOf<M> = Step<<M as Machine>::Record, <M as Machine>::Reply, <M as Machine>::Job>;
+
+/// A record of an internal topic.
+pub trait Durable: Sized + Send {
+    /// Key and value; a tombstone has none.
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError>;
+
+    fn decode(key: Bytes, value: Option<Bytes>) -> Result<Self, NotRead>;
+
+    /// Whether what is decoded may stand on the bytes of the value: then they are copied first, so that it does not keep
+    /// all that was read with them.
+    fn keeps_value(key: &[u8]) -> bool;
+}
+
+/// What an input led to; of groups, if nothing else is said.
+#[derive(Debug)]
+pub struct Step<Written = Record, Answer = Reply, Job = AssignmentJob> {
     /// One batch: all or nothing.
-    pub records: Vec<Record>,
+    pub records: Vec<Written>,
     /// Sent when `records` are committed, at once if there are none. Others than the asker may be among them.
-    pub replies: Vec<(Ticket, Reply)>,
-    /// Assignments to compute off the request path; each result comes back as an input.
-    pub jobs: Vec<AssignmentJob>,
+    pub replies: Vec<(Ticket, Answer)>,
+    /// To do off the request path; each result comes back as an input.
+    pub jobs: Vec<Job>,
     /// Groups whose records these are and that want to hear that the append failed: see `append_failed`.
     pub watching: Vec<Arc<str>>,
     /// There are no records, but the replies show what earlier ones say: they wait until all that the shard has appended
@@ -142,8 +177,15 @@ pub struct Step {
     pub after_appended: bool,
 }
 
-impl Step {
-    pub fn reply(ticket: Ticket, reply: Reply) -> Step {
+impl<Written, Answer, Job> Default for Step<Written, Answer, Job> {
+    fn default() -> Self {
+        let (records, replies, jobs) = (Vec::new(), Vec::new(), Vec::new());
+        Step { records, replies, jobs, watching: Vec::new(), after_appended: false }
+    }
+}
+
+impl<Written, Answer, Job> Step<Written, Answer, Job> {
+    pub fn reply(ticket: Ticket, reply: Answer) -> Self {
         Step { replies: vec![(ticket, reply)], ..Step::default() }
     }
 
@@ -152,7 +194,7 @@ impl Step {
     }
 
     /// This step, then that one.
-    pub fn then(&mut self, next: Step) {
+    pub fn then(&mut self, next: Self) {
         self.records.extend(next.records);
         self.replies.extend(next.replies);
         self.jobs.extend(next.jobs);

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::load;
-use super::shard::{After, Appending, Delivery, Shard, Submitted};
+use super::shard::{self, After, Appending, Submitted};
 use super::topics::ImageTopics;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -72,6 +72,9 @@ pub fn offsets_topic_configs(settings: &Settings) -> BTreeMap<String, String> {
         ("segment.bytes".to_owned(), segment_bytes.to_string()),
     ])
 }
+
+type Shard = shard::Shard<GroupMachine>;
+type Delivery = shard::Delivery<Reply>;
 
 /// The shards that are there.
 #[derive(Default)]
@@ -272,7 +275,12 @@ impl Groups {
         }
     }
 
-    fn submit(self: &Arc<Self>, shard: &Arc<Shard>, caller: &Caller, request: Request) -> Result<Submitted, Error> {
+    fn submit(
+        self: &Arc<Self>,
+        shard: &Arc<Shard>,
+        caller: &Caller,
+        request: Request,
+    ) -> Result<Submitted<Reply>, Error> {
         let mut jobs = Vec::new();
         let submitted = {
             let mut state = shard.lock();

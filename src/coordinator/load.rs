@@ -4,8 +4,8 @@
 //! passed over; one that does not read is reported and passed over, as a reader of a compacted log has to.
 
 use bytes::{Bytes, BytesMut};
-use stratalog_coordinator::group::GroupMachine;
-use stratalog_coordinator::records::{NotRead, Record};
+use stratalog_coordinator::machine::{Durable, Machine};
+use stratalog_coordinator::records::NotRead;
 use stratalog_protocol::records::{Batch, BatchIter, EndTransactionMarker, RecordsError};
 use stratalog_types::Offset;
 
@@ -38,7 +38,7 @@ pub struct Loaded {
 }
 
 /// Replays all that is in the log. `piece_bytes` are read at a time, or one batch if it is larger.
-pub fn load(partition: &Partition, machine: &mut GroupMachine, piece_bytes: u32) -> Result<Loaded, LoadError> {
+pub fn load<M: Machine>(partition: &Partition, machine: &mut M, piece_bytes: u32) -> Result<Loaded, LoadError> {
     let end = partition.log().log_end_offset();
     let mut loaded = Loaded { end_offset: end, ..Loaded::default() };
     let mut at = partition.log().local_log_start_offset();
@@ -68,8 +68,8 @@ fn read_slice(slice: &LogSlice) -> std::io::Result<Bytes> {
     Ok(piece.freeze())
 }
 
-fn replay_batch(
-    machine: &mut GroupMachine,
+fn replay_batch<M: Machine>(
+    machine: &mut M,
     batch: &Batch<'_>,
     piece: &Bytes,
     loaded: &mut Loaded,
@@ -88,8 +88,12 @@ fn replay_batch(
         }
         loaded.records += 1;
         let Some(key) = record.key else { continue };
-        let value = record.value.map(|value| value_bytes(piece, key, value));
-        match Record::decode(shared(piece, key), value) {
+        // Keys are decoded into memory of their own.
+        let value = record.value.map(|value| match M::Record::keeps_value(key) {
+            true => Bytes::copy_from_slice(value),
+            false => shared(piece, value),
+        });
+        match M::Record::decode(shared(piece, key), value) {
             Ok(decoded) => {
                 let producer = transactional.then_some(header.producer_id);
                 machine.replay(record.offset, producer, decoded);
@@ -97,18 +101,14 @@ fn replay_batch(
             Err(NotRead::UnknownType(_)) => {}
             Err(NotRead::Malformed(error)) => {
                 loaded.malformed += 1;
-                tracing::error!(offset = record.offset, "a group's record does not read and is passed over: {error}");
+                tracing::error!(
+                    offset = record.offset,
+                    "a coordinator's record does not read and is passed over: {error}"
+                );
             }
         }
     }
     Ok(())
-}
-
-/// Keys and committed offsets are decoded into memory of their own, so they may stand on the piece. Other values are kept
-/// by their fields, and must not keep the piece.
-fn value_bytes(piece: &Bytes, key: &[u8], value: &[u8]) -> Bytes {
-    let is_offset = matches!(key, [0, 0 | 1, ..]);
-    if is_offset { shared(piece, value) } else { Bytes::copy_from_slice(value) }
 }
 
 /// Part of the piece, or of a batch that was decompressed aside.

@@ -15,6 +15,8 @@ mod config;
 mod groups;
 mod load;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use config::group_config;

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use stratalog_coordinator::group::GroupMachine;
-use stratalog_coordinator::machine::{Reply, Step, Ticket};
-use stratalog_coordinator::records::Record;
+use stratalog_coordinator::machine::{Durable, Machine, StepOf, Ticket};
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::records::{BatchBuilder, BatchHeader, CodecId, NewRecord};
 use stratalog_types::Offset;
@@ -18,7 +16,7 @@ use crate::partition::{AppendError, Partition};
 use crate::platform::lock;
 
 /// An answer, and from when on it may be given.
-pub type Delivery = Result<(Reply, Offset), Error>;
+pub type Delivery<A> = Result<(A, Offset), Error>;
 
 /// What a shard is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,36 +27,36 @@ pub enum Stage {
 }
 
 /// Behind the shard's lock.
-pub struct State {
+pub struct State<M: Machine> {
     pub stage: Stage,
-    pub machine: GroupMachine,
-    waiting: HashMap<Ticket, oneshot::Sender<Delivery>>,
+    pub machine: M,
+    waiting: HashMap<Ticket, oneshot::Sender<Delivery<M::Reply>>>,
     next_ticket: u64,
     /// One past what this shard appended last.
     appended: Offset,
 }
 
-pub struct Shard {
+pub struct Shard<M: Machine> {
     pub partition: Arc<Partition>,
-    state: Mutex<State>,
+    state: Mutex<State<M>>,
     /// When the machine wants to be woken, in milliseconds since 1970; `i64::MAX` if never.
     deadline_ms: AtomicI64,
 }
 
 /// What became of a request under the lock.
-pub enum Submitted {
-    Answered(Delivery),
-    Waiting(oneshot::Receiver<Delivery>),
+pub enum Submitted<A> {
+    Answered(Delivery<A>),
+    Waiting(oneshot::Receiver<Delivery<A>>),
 }
 
-impl Shard {
-    pub fn new(partition: Arc<Partition>, machine: GroupMachine) -> Shard {
+impl<M: Machine> Shard<M> {
+    pub fn new(partition: Arc<Partition>, machine: M) -> Shard<M> {
         let state =
             State { stage: Stage::Loading, machine, waiting: HashMap::new(), next_ticket: 0, appended: Offset::ZERO };
         Shard { partition, state: Mutex::new(state), deadline_ms: AtomicI64::new(i64::MAX) }
     }
 
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    pub fn lock(&self) -> MutexGuard<'_, State<M>> {
         lock(&self.state)
     }
 
@@ -93,9 +91,9 @@ pub struct Appending {
     pub codec: CodecId,
 }
 
-impl State {
+impl<M: Machine> State<M> {
     /// The log was replayed into `machine`, up to `end`.
-    pub fn activate(&mut self, machine: GroupMachine, end: Offset) {
+    pub fn activate(&mut self, machine: M, end: Offset) {
         if self.stage == Stage::Loading {
             self.stage = Stage::Active;
             self.machine = machine;
@@ -125,12 +123,12 @@ impl State {
     /// there is one, is returned. `follow` asks the machine what comes of an append, and of one that failed.
     pub fn carry_out(
         &mut self,
-        shard: &Shard,
-        mut step: Step,
+        shard: &Shard<M>,
+        mut step: StepOf<M>,
         own: Ticket,
         appending: Appending,
-        mut follow: impl FnMut(&mut GroupMachine, After<'_>) -> Step,
-    ) -> Submitted {
+        mut follow: impl FnMut(&mut M, After<'_>) -> StepOf<M>,
+    ) -> Submitted<M::Reply> {
         let mut answer = None;
         for _ in 0..FOLLOWING_STEPS_MAX {
             let records = std::mem::take(&mut step.records);
@@ -170,10 +168,10 @@ impl State {
     /// As [`State::carry_out`], for a step that no request led to.
     pub fn carry_out_own(
         &mut self,
-        shard: &Shard,
-        step: Step,
+        shard: &Shard<M>,
+        step: StepOf<M>,
         appending: Appending,
-        follow: impl FnMut(&mut GroupMachine, After<'_>) -> Step,
+        follow: impl FnMut(&mut M, After<'_>) -> StepOf<M>,
     ) {
         let nobody = self.next_ticket();
         drop(self.carry_out(shard, step, nobody, appending, follow));
@@ -181,7 +179,7 @@ impl State {
     }
 
     /// Appends and replays.
-    fn append(&mut self, shard: &Shard, records: Vec<Record>, appending: Appending) -> Result<(), Error> {
+    fn append(&mut self, shard: &Shard<M>, records: Vec<M::Record>, appending: Appending) -> Result<(), Error> {
         if records.is_empty() {
             return Ok(());
         }
@@ -200,7 +198,7 @@ impl State {
     }
 }
 
-fn encode(records: &[Record], appending: Appending) -> Result<bytes::Bytes, Error> {
+fn encode<R: Durable>(records: &[R], appending: Appending) -> Result<bytes::Bytes, Error> {
     let mut builder = BatchBuilder::new(0).codec(appending.codec);
     for record in records {
         // Strings longer than Kafka's 32,767 bytes cannot have come in by a request.

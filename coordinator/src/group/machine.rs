@@ -9,10 +9,10 @@ use stratalog_protocol::messages::{consumer_group_describe, describe_groups};
 use uuid::Uuid;
 
 use super::classic::{CONSUMER_PROTOCOL_TYPE, ClassicGroup, ExpireFrom};
-use super::consumer::{self, Assigned, ConsumerGroup, Downgrade, Presence, Replayed, Settings, Turn};
+use super::consumer::{self, Assigned, AssignmentJob, ConsumerGroup, Downgrade, Presence, Replayed, Settings, Turn};
 use super::offsets::Offsets;
 use super::timers::Deadlines;
-use crate::machine::{Caller, IdSource, Reply, Request, Step, Ticket, View};
+use crate::machine::{Caller, IdSource, Machine, Reply, Request, Step, Ticket, View};
 use crate::records::Record;
 
 /// Groups that one tick looks at; the next follows at once.
@@ -93,6 +93,24 @@ pub struct GroupMachine {
     deadlines: Deadlines<Arc<str>>,
     /// When offsets are looked at again; `None` before the shard is loaded.
     expiry_ms: Option<i64>,
+}
+
+impl Machine for GroupMachine {
+    type Record = Record;
+    type Reply = Reply;
+    type Job = AssignmentJob;
+
+    fn replay(&mut self, offset: i64, producer: Option<i64>, record: Record) {
+        GroupMachine::replay(self, offset, producer, record);
+    }
+
+    fn end_transaction(&mut self, producer: i64, committed: bool) {
+        GroupMachine::end_transaction(self, producer, committed);
+    }
+
+    fn next_deadline(&self) -> Option<i64> {
+        GroupMachine::next_deadline(self)
+    }
 }
 
 impl GroupMachine {

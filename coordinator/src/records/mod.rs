@@ -18,6 +18,8 @@ use bytes::{Bytes, BytesMut};
 use stratalog_protocol::codec::{DecodeError, Decoder, EncodeError, Encoder, Message};
 use stratalog_protocol::part::Part;
 
+use crate::machine::Durable;
+
 pub use consumer::{
     AssignedPartitions, ClassicMemberMetadata, ClassicProtocol, ConsumerGroupCurrentMemberAssignmentValue,
     ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataValue, ConsumerGroupPartitionMetadataValue,
@@ -214,6 +216,21 @@ impl Record {
             }
             unknown => return Err(NotRead::UnknownType(unknown)),
         })
+    }
+}
+
+impl Durable for Record {
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+        Record::encode(self)
+    }
+
+    fn decode(key: Bytes, value: Option<Bytes>) -> Result<Record, NotRead> {
+        Record::decode(key, value)
+    }
+
+    /// Offsets are decoded into memory of their own; metadata and assignments of members stand on their value.
+    fn keeps_value(key: &[u8]) -> bool {
+        !matches!(key, [0, 0 | 1, ..])
     }
 }
 
