@@ -28,7 +28,7 @@ use crate::metadata::{self, Metadata};
 use crate::metrics::{DirectoryLabel, Metrics};
 use crate::net;
 use crate::partition::tier::{self, Service, ServiceHandle, Tier};
-use crate::partition::{self, Cleaner, Partitions};
+use crate::partition::{self, Cleaner, Partitions, Scrubber};
 use crate::platform::disk::Disk;
 use crate::platform::volume::space;
 
@@ -158,6 +158,11 @@ pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Resul
     };
     let cleaner = Cleaner::new(node.partitions.clone(), node.metrics.clone(), Box::new(config));
     background.spawn(cleaner.run(stopped.clone()));
+    if node.config.log.scrub_bytes_per_second > 0 {
+        let rate = node.config.log.scrub_bytes_per_second;
+        let scrubber = Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), rate);
+        background.spawn(scrubber.run(stopped.clone()));
+    }
     background.spawn(store::meter(meter, node.metadata.clone(), node.metrics.clone(), stopped.clone()));
 
     let (handle, requests, readiness) = admin::channel();

@@ -35,13 +35,7 @@ pub struct BatchRun {
 
 /// One closed segment, from the batch that contains the offset asked for to its end.
 pub struct SegmentReader {
-    segment: Arc<Segment>,
-    /// Where the next run has to begin, at the latest.
-    next_offset: Offset,
-    may_have_holes: bool,
-    file: DiskFile,
-    position: u64,
-    size_bytes: u64,
+    runs: Runs,
     pub base_offset: Offset,
     /// One past the last record.
     pub end_offset: Offset,
@@ -69,18 +63,21 @@ impl Log {
         let (size_bytes, next_offset) = segment.end();
         let end_offset = Offset(next_offset.min(next_base));
         Ok(Some(SegmentReader {
-            position: first.position,
-            next_offset: Offset(first.header.base_offset),
-            may_have_holes: self.may_have_holes(),
             base_offset: Offset(first.header.base_offset),
             end_offset,
             bytes: size_bytes - first.position,
             producer_snapshot: self.snapshot_at(end_offset)?,
             leader_epochs: self.epochs_between(Offset(first.header.base_offset), end_offset),
             aborted_transactions: segment.aborted()?,
-            size_bytes,
-            segment,
-            file,
+            runs: Runs {
+                next_offset: Offset(first.header.base_offset),
+                end_offset,
+                may_have_holes: self.may_have_holes(),
+                position: first.position,
+                size_bytes,
+                segment,
+                file,
+            },
         }))
     }
 
@@ -125,6 +122,40 @@ impl Log {
 }
 
 impl SegmentReader {
+    /// The next batches, about `bytes_max` of them and at least one; `None` at the end.
+    pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
+        self.runs.next_run(bytes_max)
+    }
+}
+
+/// The batches of a closed segment, run after run.
+pub struct Runs {
+    segment: Arc<Segment>,
+    /// Where the next run has to begin, at the latest.
+    next_offset: Offset,
+    end_offset: Offset,
+    may_have_holes: bool,
+    file: DiskFile,
+    position: u64,
+    size_bytes: u64,
+}
+
+impl Runs {
+    /// All of a segment, which ends where `next_base` begins.
+    pub fn of(segment: &Arc<Segment>, next_base: i64, may_have_holes: bool) -> Result<Runs, ReadError> {
+        let file = segment.file().map_err(|e| segment.read_error(e.into()))?;
+        let (size_bytes, next_offset) = segment.end();
+        Ok(Runs {
+            segment: Arc::clone(segment),
+            next_offset: Offset(segment.base_offset),
+            end_offset: Offset(next_offset.min(next_base)),
+            may_have_holes,
+            file,
+            position: 0,
+            size_bytes,
+        })
+    }
+
     /// The next batches, about `bytes_max` of them and at least one; `None` at the end.
     pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
         let start = self.position;

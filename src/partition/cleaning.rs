@@ -231,7 +231,7 @@ impl Partition {
 }
 
 /// Requests come before cleaning.
-fn lower_priority() {
+pub(super) fn lower_priority() {
     #[cfg(target_os = "linux")]
     // On Linux the value belongs to the calling thread. Without it cleaning is only less polite.
     let _ = rustix::process::nice(10);

@@ -15,6 +15,7 @@ mod opening;
 mod registry;
 mod remote;
 mod retention;
+mod scrubbing;
 pub mod tier;
 
 pub use append::{Appended, Handed, Preparation, Prepared, prepared_at_once};
@@ -24,3 +25,4 @@ pub use leader::{Counters, Ended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use opening::OpenError;
 pub use registry::{OfflinePartition, Partitions, Slot, Unserved};
+pub use scrubbing::Scrubber;

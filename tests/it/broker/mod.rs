@@ -2,6 +2,7 @@
 
 mod healing;
 mod health;
+mod scrub;
 mod tier_lifecycle;
 mod tiering;
 mod times;

@@ -285,3 +285,48 @@ fn files_of_deleted_records_keep_their_room_for_a_while() {
     };
     assert_eq!(leaving().count(), 1);
 }
+
+/// The scrub finds what nobody has read, names it once, and goes on behind it.
+#[test]
+fn a_scrub_finds_a_flipped_bit_in_a_closed_segment() {
+    use stratalog::log::Pace;
+    let directory = tempfile::tempdir().unwrap();
+    let options = manual_options();
+    let metrics = options.metrics.clone();
+    let dir = LogDir::open(directory.path(), options).unwrap();
+    let log = open_log(&dir, &LogConfig::default());
+    for segment in 0..5 {
+        append(&log, &batch(&[segment, segment], NOW_MS, 3000)).unwrap();
+        append(&log, &batch(&[segment], NOW_MS, 3000)).unwrap();
+        if segment < 4 {
+            log.roll().unwrap();
+        }
+    }
+    let scrub = || {
+        let (mut from, mut found) = (Offset::ZERO, Vec::new());
+        while let Some(scrubbed) = log.scrub(from, &Pace::unlimited()).unwrap() {
+            assert!(scrubbed.next > from && (scrubbed.bytes > 0 || scrubbed.is_damaged));
+            found.push((from.0, scrubbed.is_damaged));
+            from = scrubbed.next;
+        }
+        found
+    };
+    let sound = [(0, false), (3, false), (6, false), (9, false)];
+    assert_eq!(scrub(), sound, "every closed segment, and not the active one");
+    for base in [6, 12] {
+        let path = directory.path().join(format!("events-0/{base:020}.log"));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.len() - 40;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert_eq!(scrub(), [(0, false), (3, false), (6, true), (9, false)]);
+    assert_eq!(metrics.log_segments_damaged.get(), 1);
+    assert!(log.damaged_until().is_some_and(|until| until == Offset(9)));
+    // What is known is not read again.
+    assert_eq!(scrub(), [(0, false), (3, false), (6, false)]);
+    assert_eq!(metrics.log_segments_damaged.get(), 1);
+    let stopped = Pace::unlimited();
+    stopped.stop();
+    assert!(log.scrub(Offset::ZERO, &stopped).is_err());
+}
