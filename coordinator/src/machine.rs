@@ -175,6 +175,8 @@ pub struct Step<Written = Record, Answer = Reply, Job = AssignmentJob> {
     /// There are no records, but the replies show what earlier ones say: they wait until all that the shard has appended
     /// is committed, as reads do.
     pub after_appended: bool,
+    /// Groups that begin to rebalance and why, for the log.
+    pub rebalances: Vec<(Arc<str>, String)>,
 }
 
 impl<Written, Answer, Job> Default for Step<Written, Answer, Job> {
@@ -200,6 +202,7 @@ impl<Written, Answer, Job> Step<Written, Answer, Job> {
         self.jobs.extend(next.jobs);
         self.watching.extend(next.watching);
         self.after_appended |= next.after_appended;
+        self.rebalances.extend(next.rebalances);
     }
 }
 

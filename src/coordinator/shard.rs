@@ -133,6 +133,10 @@ impl<M: Machine> State<M> {
         for _ in 0..FOLLOWING_STEPS_MAX {
             let records = std::mem::take(&mut step.records);
             let appended = !records.is_empty();
+            for (group, reason) in step.rebalances.drain(..) {
+                // Members may have given the reason: it is printed with what is in it escaped.
+                tracing::info!(%group, ?reason, "the group rebalances");
+            }
             let shown_at = match self.append(shard, records, appending) {
                 Ok(()) if appended || step.after_appended => Ok(self.appended),
                 Ok(()) => Ok(Offset::ZERO),

@@ -30,6 +30,7 @@ impl Outcome {
             replies: self.replies,
             watching,
             after_appended: self.after_appended,
+            rebalances: self.rebalance.map(|reason| (group_id.into(), reason)).into_iter().collect(),
             ..Step::default()
         }
     }
