@@ -182,7 +182,7 @@ pub struct Step<Written = Record, Answer = Reply, Job = AssignmentJob> {
 impl<Written, Answer, Job> Default for Step<Written, Answer, Job> {
     fn default() -> Self {
         let (records, replies, jobs) = (Vec::new(), Vec::new(), Vec::new());
-        Step { records, replies, jobs, watching: Vec::new(), after_appended: false }
+        Step { records, replies, jobs, watching: Vec::new(), after_appended: false, rebalances: Vec::new() }
     }
 }
 
