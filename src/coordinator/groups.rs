@@ -282,6 +282,10 @@ impl Groups {
         request: Request,
     ) -> Result<Submitted<Reply>, Error> {
         let mut jobs = Vec::new();
+        // Nothing can be stored any more: members look for another coordinator, and find this one after a restart.
+        if shard.partition.log().is_offline() {
+            return Err(Error::NotCoordinator);
+        }
         let submitted = {
             let mut state = shard.lock();
             state.check()?;
