@@ -25,9 +25,11 @@ mod offline_partitions;
 mod offset_for_leader_epoch;
 mod produce;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use stratalog::api::Node;
 use stratalog::broker::{self, Running};
 use stratalog::config::{self, Sources};
 use stratalog::metrics::Metrics;
@@ -99,6 +101,10 @@ impl Fixture {
         let running = broker::start(loaded.config).await.unwrap();
         let stream = TcpStream::connect(running.address()).await.unwrap();
         Fixture { running, stream, correlation_id: 0, dir }
+    }
+
+    pub fn node(&self) -> Arc<Node> {
+        self.running.node.clone()
     }
 
     pub async fn restart(self) -> Fixture {

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use stratalog::coordinator::OFFSETS_TOPIC;
+use stratalog::log::{CleanOptions, Pace};
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use stratalog_protocol::messages::incremental_alter_configs::{
@@ -86,6 +88,43 @@ impl Drop for Killable {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What compaction leaves of the offsets topic is what a coordinator has to know.
+#[tokio::test]
+async fn offsets_outlive_the_compaction_of_their_topic() {
+    let fixture = Fixture::start().await;
+    let mut wire = Wire::connect(fixture.port()).await;
+    let (topic, _) = wire.topic("t", 1).await;
+    let mut groups = Vec::new();
+    for number in 0..8 {
+        let group = wire.group(&format!("g{number}")).await;
+        for offset in 0..=20 + number {
+            assert_eq!(commit(&mut wire, &commit_of(&group, &topic, &[(0, offset)]), 9).await, [(0, ErrorCode::NONE)]);
+        }
+        groups.push(group);
+    }
+    let node = fixture.node();
+    let id = node.image().topic(OFFSETS_TOPIC).unwrap().id;
+    let (mut before, mut after) = (0, 0);
+    for partition in node.partitions.of_topic(id) {
+        let log = partition.log();
+        log.roll().unwrap();
+        before += log.size_bytes();
+        let dirt = log.dirt(partition.high_watermark().get()).unwrap();
+        log.clean(&dirt, &CleanOptions::default(), &Pace::unlimited()).unwrap();
+        after += log.size_bytes();
+    }
+    assert!(after * 5 < before, "{before} bytes became {after}");
+    drop((wire, node));
+    let fixture = fixture.restart().await;
+    let mut wire = Wire::connect(fixture.port()).await;
+    for (group, number) in groups.iter().zip(0..) {
+        assert_eq!(fetched(&mut wire, group, &topic).await, 20 + number);
+        assert_eq!(commit(&mut wire, &commit_of(group, &topic, &[(0, 99)]), 9).await, [(0, ErrorCode::NONE)]);
+    }
+    drop(wire);
+    drop(fixture);
 }
 
 #[tokio::test]
