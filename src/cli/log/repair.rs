@@ -9,7 +9,7 @@ use super::{failed, targets};
 use crate::cli::CliError;
 use crate::cli::arguments::{Format, OutputArguments};
 use crate::cli::output;
-use crate::log::offline::{Findings, plan};
+use crate::log::offline::{Findings, plan, plan_to_apply};
 
 #[derive(Debug, Args)]
 pub struct RepairArguments {
@@ -33,7 +33,8 @@ pub fn run(arguments: &RepairArguments) -> Result<(), CliError> {
     {
         let mut findings = Findings::new(|finding| printing.print(&finding));
         for target in &targets {
-            plans.push(plan(target, arguments.drop_damaged, &mut findings).map_err(|error| failed(&error))?);
+            let look = if arguments.apply { plan_to_apply } else { plan };
+            plans.push(look(target, arguments.drop_damaged, &mut findings).map_err(|error| failed(&error))?);
         }
     }
     printing.result()?;

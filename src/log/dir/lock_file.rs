@@ -13,6 +13,7 @@ use crate::log::error::Error;
 use crate::log::names;
 
 /// Held until dropped.
+#[derive(Debug)]
 pub struct DirectoryLock {
     file: File,
 }

@@ -2,13 +2,14 @@
 //!
 //! Owns the knowledge of what is wrong with files, not of what a broker does about it when it starts. Looking opens files
 //! for reading alone, and may be done beside a running broker: what is being appended then reads as a torn tail. Repair
-//! changes only what its plan said, under the directory's lock.
+//! changes only what its plan said, under the directory's lock, and only files that are as the plan saw them.
 
 mod batches;
 mod findings;
 mod indexes;
 mod partition;
 mod repair;
+mod seen;
 mod segment;
 mod target;
 
@@ -16,7 +17,7 @@ pub use super::segment::index::{OffsetEntry, TimeEntry};
 pub use batches::{Batches, Found};
 pub use findings::{Finding, Findings, Severity};
 pub use indexes::{read_offset_index, read_time_index};
-pub use repair::{Action, Repair, plan};
+pub use repair::{Action, Repair, plan, plan_to_apply};
 pub use target::{FileKind, Kind, Target, kind_of};
 
 use std::path::Path;

@@ -4,6 +4,9 @@
 //! middle), a file that is replaced is renamed. What is lost is said in the plan, offset by offset, and happens only where
 //! it was asked for.
 //!
+//! A plan to be applied is made under that lock. One that was not is applied only to files that are still as they were seen:
+//! beside a running broker the batch that is being written looks like a torn end.
+//!
 //! Order of effects, of each action: the side file is written and synced, then the log is replaced by rename (or cut) and
 //! synced, then its indexes go, to be written anew from what is left. A crash in between leaves a side file too many, or
 //! a log without indexes: the next start, or the next repair, makes them.
@@ -27,6 +30,7 @@ use crate::platform::disk::{Disk, DiskFile};
 use super::batches::{Batches, Found};
 use super::findings::Findings;
 use super::partition::{self, Checkpointed, PartitionFacts};
+use super::seen::{Checkpoints, Seen};
 use super::segment::BadBytes;
 use super::target::{Kind, Target, entries};
 
@@ -52,6 +56,22 @@ pub enum Action {
     AcceptMissing { file: PathBuf },
     /// Damage that is left as it is: it needs `--drop-damaged`.
     Leave { log: PathBuf, position: u64, first_offset: i64, last_offset: Option<i64>, what: String },
+}
+
+impl Action {
+    /// The file that it is about.
+    fn file(&self) -> &Path {
+        match self {
+            Action::RebuildIndexes { log }
+            | Action::CutTail { log, .. }
+            | Action::DropDamaged { log, .. }
+            | Action::Leave { log, .. } => log,
+            Action::SetAside { file }
+            | Action::RebuildEpochs { file }
+            | Action::LowerRecoveryPoint { file, .. }
+            | Action::AcceptMissing { file } => file,
+        }
+    }
 }
 
 impl fmt::Display for Action {
@@ -86,42 +106,59 @@ impl fmt::Display for Action {
 }
 
 /// What is to be done, in order.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Repair {
     pub actions: Vec<Action>,
     /// The data directory whose lock has to be held.
     #[serde(skip)]
     data_directory: Option<PathBuf>,
+    #[serde(skip)]
+    lock: Option<DirectoryLock>,
+    #[serde(skip)]
+    seen: Seen,
 }
 
 /// Looks, and says what would be done. `drop_damaged` gives up records that cannot be read.
 pub fn plan(target: &Target, drop_damaged: bool, findings: &mut Findings<'_>) -> Result<Repair, Error> {
-    let mut repair = Repair::default();
+    let repair = Repair { data_directory: data_directory_of(target)?, ..Repair::default() };
+    repair.planned(target, drop_damaged, findings)
+}
+
+/// As [`plan`], with the directory's lock, which the answer keeps: what was looked at stays as it is until it is applied.
+pub fn plan_to_apply(target: &Target, drop_damaged: bool, findings: &mut Findings<'_>) -> Result<Repair, Error> {
+    let mut repair = Repair { data_directory: data_directory_of(target)?, ..Repair::default() };
+    repair.lock = repair.take_lock()?;
+    repair.planned(target, drop_damaged, findings)
+}
+
+fn data_directory_of(target: &Target) -> Result<Option<PathBuf>, Error> {
     match target.kind {
-        Kind::DataDirectory => {
-            repair.data_directory = Some(target.path.clone());
-            let recovery_points =
-                checkpoint::read_offsets(&target.path.join(names::RECOVERY_POINTS)).unwrap_or_default();
-            let log_starts = checkpoint::read_offsets(&target.path.join(names::LOG_STARTS)).unwrap_or_default();
-            for name in entries(&target.path)? {
-                let Some(partition) = names::parse_partition_directory(&name) else { continue };
-                let directory = target.path.join(&name);
-                let recovery_point = recovery_points.get(&partition).copied();
-                let log_start = log_starts.get(&partition).copied();
-                let checkpointed = Checkpointed { recovery_point, log_start };
-                repair.partition(&directory, Some((&partition, checkpointed)), drop_damaged, findings)?;
+        Kind::DataDirectory => Ok(Some(target.path.clone())),
+        Kind::Partition => match target.path.parent() {
+            Some(parent) if target.path.file_name().is_some() => {
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                Ok(Some(parent.to_owned()))
             }
-        }
-        Kind::Partition => {
-            repair.data_directory = target.path.parent().map(Path::to_owned);
-            repair.partition(&target.path, None, drop_damaged, findings)?;
-        }
+            // `.` and its like say nothing of where they lie.
+            _ => Ok(full_path(&target.path)?.parent().map(Path::to_owned)),
+        },
         Kind::File => {
             let what = "repair works on a partition's directory or a data directory: a file is not whole by itself";
-            return Err(Error::invalid(&target.path, what));
+            Err(Error::invalid(&target.path, what))
         }
     }
-    Ok(repair)
+}
+
+fn full_path(path: &Path) -> Result<PathBuf, Error> {
+    path.canonicalize().map_err(Error::io("look at", path))
+}
+
+/// What is known of a partition from outside its directory.
+struct Known {
+    partition: Option<TopicPartition>,
+    checkpointed: Option<Checkpointed>,
+    /// Records below it may have been acknowledged.
+    synced: Offset,
 }
 
 impl Repair {
@@ -130,22 +167,58 @@ impl Repair {
         self.actions.iter().any(|action| matches!(action, Action::Leave { .. }))
     }
 
+    fn take_lock(&self) -> Result<Option<DirectoryLock>, Error> {
+        match &self.data_directory {
+            Some(directory) => DirectoryLock::take_for_repair(directory),
+            None => Ok(None),
+        }
+    }
+
+    fn planned(mut self, target: &Target, drop_damaged: bool, findings: &mut Findings<'_>) -> Result<Repair, Error> {
+        let checkpoints = match self.data_directory.clone() {
+            Some(directory) => {
+                self.seen.note(&directory)?;
+                Some(Checkpoints::read(&directory)?)
+            }
+            None => None,
+        };
+        let known = |name: Option<&str>| {
+            let partition = name.and_then(names::parse_partition_directory);
+            let of = partition.as_ref().zip(checkpoints.as_ref());
+            let checkpointed = of.map(|(partition, checkpoints)| checkpoints.of(partition));
+            let synced = of.map_or(Offset(i64::MAX), |(partition, checkpoints)| checkpoints.synced(partition));
+            Known { partition, checkpointed, synced }
+        };
+        if target.kind == Kind::DataDirectory {
+            for name in entries(&target.path)? {
+                if names::parse_partition_directory(&name).is_some() {
+                    self.partition(&target.path.join(&name), &known(Some(&name)), drop_damaged, findings)?;
+                }
+            }
+        } else {
+            let path = if target.path.file_name().is_some() { target.path.clone() } else { full_path(&target.path)? };
+            let name = path.file_name().and_then(|name| name.to_str());
+            self.partition(&path, &known(name), drop_damaged, findings)?;
+        }
+        Ok(self)
+    }
+
     fn partition(
         &mut self,
         directory: &Path,
-        named: Option<(&TopicPartition, Checkpointed)>,
+        known: &Known,
         drop_damaged: bool,
         findings: &mut Findings<'_>,
     ) -> Result<(), Error> {
-        let facts = partition::verify_partition(directory, named.map(|(_, checkpointed)| checkpointed), findings)?;
-        let synced = named.and_then(|(_, checkpointed)| checkpointed.recovery_point).map_or(0, |point| point.0);
+        self.seen.note(directory)?;
+        let facts = partition::verify_partition(directory, known.checkpointed, findings)?;
         let last_base = facts.segments.last().map(|last| last.base_offset);
         for segment in &facts.segments {
             let log = names::offset_file(directory, segment.base_offset, names::LOG_SUFFIX);
             let is_last = Some(segment.base_offset) == last_base;
             // From the end: positions before it stay right.
             for bad in segment.bad.iter().rev() {
-                let is_torn_end = is_last && bad.end == segment.size_bytes && bad.first_offset >= synced;
+                let is_torn_end = is_last && bad.end == segment.size_bytes && bad.first_offset >= known.synced.0;
                 self.actions.push(of_bad_bytes(&log, bad, is_torn_end, drop_damaged));
             }
             if segment.is_index_wrong || !segment.bad.is_empty() {
@@ -163,19 +236,14 @@ impl Repair {
         if facts.is_epoch_file_bad {
             self.actions.push(Action::RebuildEpochs { file: directory.join(names::LEADER_EPOCH_CHECKPOINT) });
         }
-        self.recovery_point(directory, named, &facts, drop_damaged);
+        self.recovery_point(known, &facts, drop_damaged);
         Ok(())
     }
 
-    fn recovery_point(
-        &mut self,
-        directory: &Path,
-        named: Option<(&TopicPartition, Checkpointed)>,
-        facts: &PartitionFacts,
-        drop_damaged: bool,
-    ) {
-        let Some((partition, Checkpointed { recovery_point: Some(Offset(synced)), .. })) = named else { return };
-        let (Some(end), Some(parent)) = (facts.end_offset(), directory.parent()) else { return };
+    fn recovery_point(&mut self, known: &Known, facts: &PartitionFacts, drop_damaged: bool) {
+        let Some(Checkpointed { recovery_point: Some(Offset(synced)), .. }) = known.checkpointed else { return };
+        let (Some(partition), Some(parent)) = (&known.partition, &self.data_directory) else { return };
+        let Some(end) = facts.end_offset() else { return };
         if synced > end && drop_damaged {
             self.actions.push(Action::LowerRecoveryPoint {
                 file: parent.join(names::RECOVERY_POINTS),
@@ -186,12 +254,13 @@ impl Repair {
         }
     }
 
-    /// Does what the plan says. `step` is told each action before it is done.
+    /// Does what the plan says, if the files are still those that it was made from. `step` is told each action before it
+    /// is done.
     pub fn apply(&self, mut step: impl FnMut(&Action)) -> Result<(), Error> {
-        let _lock = match &self.data_directory {
-            Some(directory) => DirectoryLock::take_for_repair(directory)?,
-            None => None,
-        };
+        let _lock = if self.lock.is_none() { self.take_lock()? } else { None };
+        for action in &self.actions {
+            self.seen.check(action.file())?;
+        }
         let disk = Disk::default();
         for action in &self.actions {
             step(action);

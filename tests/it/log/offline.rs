@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stratalog::log::offline::{Action, Finding, Findings, Repair, Severity, Target, plan, verify};
-use stratalog::log::{Log, LogConfig};
+use stratalog::log::offline::{Action, Finding, Findings, Repair, Severity, Target, plan, plan_to_apply, verify};
+use stratalog::log::{Log, LogConfig, LogDir};
 use stratalog_protocol::records::BatchIter;
 use stratalog_types::Offset;
 
@@ -237,7 +237,7 @@ fn a_directory_in_use_is_not_mended() {
     let directory = written();
     let file = files(directory.path(), "index")[1].clone();
     flip(&file, 4);
-    let (dir, _log) = open(directory.path());
+    let (dir, log) = open(directory.path());
     flip(&file, 4);
     flip(&file, 5);
     let repair = planned(directory.path(), false);
@@ -246,5 +246,64 @@ fn a_directory_in_use_is_not_mended() {
     let partition = planned(&directory.path().join("events-0"), false);
     assert!(!partition.actions.is_empty());
     assert!(partition.apply(|_| {}).unwrap_err().to_string().contains("in use"));
+    let paths = [directory.path().to_owned(), directory.path().join("events-0")];
+    let to_apply = |path: &Path| plan_to_apply(&Target::of(path).unwrap(), false, &mut Findings::new(|_| {}));
+    for path in &paths {
+        assert!(to_apply(path).unwrap_err().to_string().contains("in use"));
+    }
     dir.close().unwrap();
+    drop((dir, log));
+    // From the look to the last step nobody else comes in.
+    for path in &paths {
+        let repair = to_apply(path).unwrap();
+        assert!(LogDir::open(directory.path(), manual_options()).is_err());
+        repair.apply(|_| {}).unwrap();
+    }
+    open(directory.path()).0.close().unwrap();
+}
+
+/// A plan that was made beside a running broker saw the batch that was being written: what came after it stays.
+#[test]
+fn what_came_after_the_plan_is_not_cut() {
+    let directory = written();
+    let (dir, log) = open(directory.path());
+    append(&log, &batch(&[1, 2, 3], NOW_MS, 100)).unwrap();
+    drop((dir, log));
+    let last = files(directory.path(), "log").pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    shorten(&last, 7);
+    for path in [directory.path().to_owned(), directory.path().join("events-0")] {
+        let repair = planned(&path, false);
+        assert!(matches!(repair.actions[0], Action::CutTail { .. }), "{repair:?}");
+        fs::write(&last, &whole).unwrap();
+        let refused = repair.apply(|_| {}).unwrap_err().to_string();
+        assert!(refused.contains("changed"), "{refused}");
+        assert_eq!(fs::read(&last).unwrap(), whole);
+        shorten(&last, 7);
+    }
+}
+
+/// What lies below the recovery point was acknowledged; where nobody knows the point, all of it may have been.
+#[test]
+fn a_rotten_end_is_not_cut_without_courage() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 4] = [
+        ("sound", |_| {}),
+        ("removed", |path| fs::remove_file(path).unwrap()),
+        ("unreadable", |path| fs::write(path, "0\n7\nnonsense\n").unwrap()),
+        ("salvaged", |path| {
+            fs::rename(path, path.with_extension("damaged")).unwrap();
+            fs::write(path, "0\n0\n").unwrap();
+        }),
+    ];
+    for (how, harm) in harms {
+        let directory = written();
+        let last = files(directory.path(), "log").pop().unwrap();
+        flip(&last, last.metadata().unwrap().len() as usize - 5);
+        harm(&directory.path().join("recovery-point-offset-checkpoint"));
+        for path in [directory.path().to_owned(), directory.path().join("events-0")] {
+            let repair = planned(&path, false);
+            assert!(matches!(repair.actions[0], Action::Leave { .. }), "{how}, {}: {repair:?}", path.display());
+        }
+    }
 }
