@@ -21,7 +21,7 @@ mod keyed_hash;
 mod offset_map;
 mod pace;
 mod range;
-mod rebuild;
+pub(super) mod rebuild;
 mod source;
 pub(super) mod swap;
 #[cfg(test)]

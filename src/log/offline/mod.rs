@@ -5,6 +5,7 @@
 //! changes only what its plan said, under the directory's lock, and only files that are as the plan saw them.
 
 mod batches;
+mod filler;
 mod findings;
 mod indexes;
 mod partition;

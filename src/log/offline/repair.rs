@@ -12,6 +12,7 @@
 //! a log without indexes: the next start, or the next repair, makes them.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -28,6 +29,7 @@ use crate::log::segment::Indexes;
 use crate::platform::disk::{Disk, DiskFile};
 
 use super::batches::{Batches, Found};
+use super::filler;
 use super::findings::Findings;
 use super::partition::{self, Checkpointed, PartitionFacts};
 use super::seen::{Checkpoints, Seen};
@@ -270,11 +272,13 @@ impl Repair {
     }
 }
 
-/// Whether offsets are missing in the middle of a log, or will be: a start takes that for damage.
+/// Whether offsets are missing in the middle of a log, or will be: a start takes that for damage. Where one batch can stand
+/// for what is dropped, none are.
 fn has_missing(directory: &Path, facts: &PartitionFacts) -> Result<bool, Error> {
     let bases: Vec<i64> = facts.segments.iter().map(|segment| segment.base_offset).collect();
     let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(false) };
-    let dropped = facts.segments.iter().any(|segment| !segment.bad.is_empty());
+    let leaves_gap = |bad: &BadBytes| bad.until_offset.is_some_and(|until| !filler::fits(bad.first_offset, until - 1));
+    let dropped = facts.segments.iter().any(|segment| segment.bad.iter().any(leaves_gap));
     let files = recovery::list(directory)?;
     let lost = files.iter().any(|(offset, suffix)| {
         names::INDEX_SUFFIXES.contains(&suffix.as_str()) && offset > first && offset < last && !bases.contains(offset)
@@ -310,7 +314,10 @@ fn apply(disk: &Disk, action: &Action) -> Result<(), Error> {
     match action {
         Action::RebuildIndexes { log } => rebuild_indexes(disk, log),
         Action::CutTail { log, position, .. } => cut_tail(disk, log, *position),
-        Action::DropDamaged { log, position, end, .. } => drop_bytes(disk, log, *position, *end),
+        Action::DropDamaged { log, position, end, first_offset, last_offset, .. } => {
+            let filler = filler::bytes(log, *position, *first_offset, *last_offset)?;
+            drop_bytes(disk, log, *position..*end, &filler)
+        }
         Action::SetAside { file } => {
             let aside = free_name(file, names::DAMAGED_SUFFIX);
             disk.rename(file, &aside).map_err(Error::io("set aside", file))?;
@@ -381,16 +388,19 @@ fn cut_tail(disk: &Disk, log: &Path, position: u64) -> Result<(), Error> {
     file.truncate(position).and_then(|()| file.sync()).map_err(failed)
 }
 
-fn drop_bytes(disk: &Disk, log: &Path, position: u64, end: u64) -> Result<(), Error> {
+/// Takes bytes out of the middle of a log, and puts `filler` in their place.
+fn drop_bytes(disk: &Disk, log: &Path, bad: Range<u64>, filler: &[u8]) -> Result<(), Error> {
     let failed = |e| Error::io("repair", log)(e);
     let file = disk.open(log).map_err(failed)?;
     let size_bytes = file.length().map_err(failed)?;
-    keep_aside(disk, log, &file, position, end, names::DAMAGED_SUFFIX)?;
+    keep_aside(disk, log, &file, bad.start, bad.end, names::DAMAGED_SUFFIX)?;
     let mut name = log.as_os_str().to_owned();
     name.push(".tmp");
     let whole = PathBuf::from(name);
     let to = disk.create(&whole).map_err(failed)?;
-    let copied = copy(&file, 0, position, &to, 0).and_then(|at| copy(&file, end, size_bytes, &to, at));
+    let copied = copy(&file, 0, bad.start, &to, 0)
+        .and_then(|at| to.write_at(filler, at).map(|()| at + filler.len() as u64))
+        .and_then(|at| copy(&file, bad.end, size_bytes, &to, at));
     copied.and_then(|_| to.sync()).map_err(failed)?;
     // The indexes of what was there must not outlive it.
     remove_indexes(disk, log)?;

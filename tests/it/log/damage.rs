@@ -339,3 +339,42 @@ fn records_that_were_given_up_hold_up_no_reader() {
     assert_eq!(check_reads(&log, promise.start..lost, "before it"), 0);
     assert!(plan(true).actions.is_empty());
 }
+
+/// A segment whose last batch was given up has no gap: not to a start that walks it, not to a reader, not to the tier.
+#[test]
+fn what_was_given_up_leaves_no_gap() {
+    let original = tempfile::tempdir().unwrap();
+    let promise = fill(original.path(), false);
+    let all = segments(original.path());
+    let (base, next) = (base_of(&all[1]), base_of(&all[2]));
+    // The segment is above the recovery point: the start walks it.
+    std::fs::write(original.path().join("recovery-point-offset-checkpoint"), format!("0\n1\nevents 0 {base}\n"))
+        .unwrap();
+    let mut bytes = std::fs::read(&all[1]).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at] ^= 4;
+    std::fs::write(&all[1], bytes).unwrap();
+    let target = offline::Target::of(original.path()).unwrap();
+    let plan = || offline::plan(&target, true, &mut offline::Findings::new(|_| {})).unwrap();
+    plan().apply(|_| {}).unwrap();
+    assert!(plan().actions.is_empty());
+
+    let dir = open_dir(original.path());
+    let log = open_log(&dir, &config());
+    assert_eq!((log.log_end_offset().0, log.cut_bytes()), (promise.flushed, 0));
+    let slice = log.read(Offset(next - 1), 400, log.log_end_offset(), true).unwrap();
+    assert!(slice.base_offset.0 < next && slice.next_offset.0 >= next, "{slice:?}");
+    assert_eq!(check_reads(&log, promise.start..promise.flushed, "given up"), 0);
+    for at in [base, next - 1, next] {
+        let found = log.offset_for_timestamp(timestamp_at(at)).unwrap().unwrap();
+        assert_eq!(found.offset.0, if at == next - 1 { next } else { at });
+    }
+    let mut reader = log.segment_for_upload(Offset(base)).unwrap().unwrap();
+    let mut reached = base;
+    while let Some(run) = reader.next_run(500).unwrap() {
+        reached = run.last_offset.next().0;
+    }
+    assert_eq!(reached, next);
+    // Records that go missing elsewhere are still damage.
+    assert!(!original.path().join("events-0/records-given-up").exists());
+}
