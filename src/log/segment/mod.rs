@@ -311,16 +311,30 @@ impl Segment {
             return Ok(None);
         }
         let (size_bytes, next_offset) = self.end();
-        let from = self.last_offset_entry()?.map_or(0, |entry| u64::from(entry.position));
-        let mut reached = self.base_offset;
         let file = self.file()?;
-        let mut scan = HeaderScan::new(file.file(), from, size_bytes);
-        while let Some(at) = scan.next()? {
-            reached = at.header.next_offset();
-        }
+        let by_index = match self.last_offset_entry()? {
+            Some(entry) => self.reached_from(&file, entry, size_bytes)?,
+            None => None,
+        };
+        let reached = match by_index {
+            Some(reached) => reached,
+            None => reached(&file, 0, size_bytes, None)?.unwrap_or(self.base_offset),
+        };
         let whole = reached >= next_offset;
         self.end_checked.store(whole, atomic::Ordering::SeqCst);
         Ok((!whole).then_some(reached))
+    }
+
+    /// What the batches from an index entry on reach. `None`: the batches say otherwise than the entry.
+    fn reached_from(&self, file: &DiskFile, entry: OffsetEntry, size_bytes: u64) -> Result<Option<i64>, ScanError> {
+        let last_offset = self.base_offset + i64::from(entry.relative_offset);
+        match reached(file, u64::from(entry.position), size_bytes, Some(last_offset)) {
+            Ok(Some(reached)) => return Ok(Some(reached)),
+            Ok(None) | Err(ScanError::Bad { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.distrust_indexes("the last entry of the offset index is wrong");
+        Ok(None)
     }
 
     /// Writes waiting index entries if enough wait, or all of them.
@@ -551,6 +565,19 @@ fn last_whole(
         last = Some((at.end(), at.header.next_offset()));
     }
     Ok(LastWhole::Found(last))
+}
+
+/// One past the last offset of the batches from `from` on; `None` if there are none, or none of them ends at `passes`.
+fn reached(file: &DiskFile, from: u64, size_bytes: u64, passes: Option<i64>) -> Result<Option<i64>, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, size_bytes);
+    let mut reached = None;
+    let mut passed = passes.is_none();
+    while let Some(at) = scan.next()? {
+        reached = Some(at.header.next_offset());
+        // Of several batches that were appended at once Kafka's entry names the last offset and the first position.
+        passed |= passes == Some(at.header.last_offset());
+    }
+    Ok(reached.filter(|_| passed))
 }
 
 fn scan_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<BatchAt>, ScanError> {

@@ -378,3 +378,29 @@ fn what_was_given_up_leaves_no_gap() {
     // Records that go missing elsewhere are still damage.
     assert!(!original.path().join("events-0/records-given-up").exists());
 }
+
+/// An index entry that points beside the batches is an index to be made anew, not a damaged log.
+#[test]
+fn a_wrong_index_entry_is_no_damage_of_the_log() {
+    let original = tempfile::tempdir().unwrap();
+    let promise = fill(original.path(), true);
+    let segment = segments(original.path())[1].clone();
+    let index = segment.with_extension("index");
+    let before = std::fs::read(&index).unwrap();
+    let mut bytes = before.clone();
+    let at = bytes.len() - 1;
+    bytes[at] ^= 4;
+    std::fs::write(&index, bytes).unwrap();
+    let dir = open_dir(original.path());
+    let log = open_log(&dir, &config());
+    let end = log.log_end_offset();
+    for at in promise.start..promise.flushed {
+        assert_eq!(log.offset_for_timestamp(timestamp_at(at)).unwrap().unwrap().offset.0, at);
+    }
+    assert_eq!(log.max_timestamp_offset(end).unwrap().unwrap().offset.0, end.0 - 1);
+    assert_eq!(log.damaged_until(), None);
+    drop((dir, log));
+    let dir = open_dir(original.path());
+    open_log(&dir, &config());
+    assert_ne!(std::fs::read(&index).unwrap().last(), Some(&(before[at] ^ 4)), "it is written anew");
+}
