@@ -7,6 +7,8 @@
 mod check;
 mod files;
 pub mod index;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Ordering;
 use std::io;
@@ -498,8 +500,7 @@ impl Segment {
         let path = self.path(names::LOG_SUFFIX);
         match error {
             ScanError::Io(source) => {
-                // A name that is gone may be a segment that was removed.
-                if source.kind() != io::ErrorKind::NotFound {
+                if tells_of_bytes(&source) {
                     self.note_damage(0, source.to_string());
                 }
                 ReadError::Io { path, source }
@@ -533,6 +534,16 @@ impl Segment {
     pub fn damage(&self) -> Option<Damage> {
         self.damage.get().cloned()
     }
+}
+
+/// Whether an error is one of the bytes that were to be read. A name that is gone may be a segment that was removed; that
+/// this process may not open a file, or no more of them, says nothing of what is in it.
+fn tells_of_bytes(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let of_the_process =
+        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM, Errno::INTR, Errno::AGAIN];
+    let is_of_the_process = Errno::from_io_error(error).is_some_and(|errno| of_the_process.contains(&errno));
+    error.kind() != io::ErrorKind::NotFound && !is_of_the_process
 }
 
 enum LastWhole {
