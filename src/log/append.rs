@@ -337,11 +337,12 @@ impl Log {
         self.dir.remove_log(self)
     }
 
-    /// The clean stop of one log: everything synced, indexes and producer snapshot written.
-    pub(super) fn close_clean(&self) -> Result<(), Error> {
+    /// The clean stop of one log: everything synced, indexes and producer snapshot written. False: it was closed before,
+    /// for another reason, and nothing was done.
+    pub(super) fn close_clean(&self) -> Result<bool, Error> {
         let mut appender = lock(&self.append);
         if appender.closed.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         appender.closed = Some("the broker is stopping");
         if self.sync.is_unsynced() {
@@ -357,7 +358,7 @@ impl Log {
         }
         self.sync.flushed().close();
         self.log_end.close();
-        Ok(())
+        Ok(true)
     }
 }
 

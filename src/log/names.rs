@@ -26,6 +26,8 @@ pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const META_PROPERTIES: &str = "meta.properties";
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// Ours: partitions that the clean mark does not vouch for.
+pub const UNRECOVERED: &str = "unrecovered-partitions";
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";

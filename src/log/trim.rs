@@ -97,7 +97,7 @@ impl Log {
         } else {
             self.truncate_locked(&mut appender, offset)
         };
-        close_on_error(&mut appender, truncated)
+        self.close_on_error(&mut appender, truncated)
     }
 
     /// Removes everything and goes on, empty, at `offset`, which becomes the log start: a new replica, or a log whose
@@ -108,7 +108,7 @@ impl Log {
         // Nothing is swapped in or removed meanwhile.
         let _files = lock(&self.deleted);
         let restarted = self.restart_at(&mut appender, offset, offset);
-        close_on_error(&mut appender, restarted)
+        self.close_on_error(&mut appender, restarted)
     }
 
     /// Sets everything aside and goes on, empty, at `offset`, the end of the tier, with the epochs and the producers that
@@ -143,7 +143,7 @@ impl Log {
             std::fs::write(&snapshot, producer_snapshot).map_err(Error::io("write", &snapshot))?;
         }
         let restarted = self.restart_at(&mut appender, offset, log_start);
-        close_on_error(&mut appender, restarted)
+        self.close_on_error(&mut appender, restarted)
     }
 
     fn truncate_locked(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
@@ -210,14 +210,16 @@ impl Log {
         self.log_end.reset(log_end_offset);
         Ok(())
     }
-}
 
-/// A truncation that stopped half way leaves files that memory does not know: nothing may be appended to them.
-fn close_on_error(appender: &mut Appender, done: Result<(), Error>) -> Result<(), Error> {
-    if done.is_err() {
-        appender.closed = Some("a truncation failed half way; a restart completes it");
+    /// A truncation that stopped half way leaves files that memory does not know: nothing may be appended to them, and
+    /// the next start believes none of them, also after a clean stop.
+    fn close_on_error(&self, appender: &mut Appender, done: Result<(), Error>) -> Result<(), Error> {
+        if done.is_err() {
+            appender.closed = Some("a truncation failed half way; a restart completes it");
+            self.dir.distrust(&self.topic_partition);
+        }
+        done
     }
-    done
 }
 
 pub(super) fn remove_segment(dir: &LogDir, path: &Path, segment: &Segment, delay_ms: i64) -> Result<(), Error> {

@@ -5,7 +5,9 @@
 //!
 //! Order of effects at start: lock, identity, then the clean mark is read and removed (directory synced) before any log
 //! can write. A crash at any later point therefore finds no mark, and every log is recovered. At a clean stop the mark
-//! is the last thing written, after all logs and checkpoints.
+//! is the last thing written, after all logs and checkpoints. It vouches for the logs that closed as they should: those
+//! that were not opened since an unclean stop, or that a truncation left half done, are listed before
+//! (`unrecovered-partitions`), and recovered when they are opened.
 
 mod checkpoints;
 mod lock_file;
@@ -152,6 +154,8 @@ pub struct LogDir {
     pub(super) metrics: Arc<Metrics>,
     /// Logs that are not believed although the last stop was clean.
     distrusted: Mutex<HashSet<TopicPartition>>,
+    /// Logs that closed as they should: all of each is durable.
+    closed: Mutex<HashSet<TopicPartition>>,
     reserve_bytes: u64,
     below_reserve: AtomicBool,
     _lock: DirectoryLock,
@@ -169,8 +173,10 @@ impl LogDir {
         let starts = checkpoints::read(&disk, &path.join(names::LOG_STARTS))?;
         let clean = checkpoints::read(&disk, &path.join(names::CLEANER_POINTS))?;
         let clean_mark = path.join(names::CLEAN_SHUTDOWN);
-        let was_clean = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
-        if was_clean {
+        let was_marked = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
+        let (unrecovered, unreadable) = checkpoint::salvage_offsets(&path.join(names::UNRECOVERED))?;
+        let was_clean = was_marked && unreadable.is_none();
+        if was_marked {
             disk.unlink(&clean_mark).map_err(Error::io("remove", &clean_mark))?;
             disk.sync_directory(&path).map_err(Error::io("sync directory", &path))?;
         }
@@ -200,7 +206,8 @@ impl LogDir {
             full_told_ms: AtomicI64::new(i64::MIN),
             throttle_ms: AtomicU32::new(0),
             metrics,
-            distrusted: Mutex::default(),
+            distrusted: Mutex::new(unrecovered.into_keys().collect()),
+            closed: Mutex::default(),
             cleaner_points_whole: clean.whole,
             reserve_bytes: options.reserve_bytes,
             below_reserve: AtomicBool::new(false),
@@ -450,6 +457,8 @@ impl LogDir {
             (names::LOG_STARTS, &self.log_starts),
             (names::CLEANER_POINTS, &self.cleaner_points),
         ];
+        lock(&self.distrusted).remove(partition);
+        lock(&self.closed).remove(partition);
         for (name, map) in checkpoints {
             let mut offsets = lock(map);
             if offsets.remove(partition).is_some() {
@@ -539,8 +548,10 @@ impl LogDir {
         let failed: Mutex<Option<Error>> = Mutex::new(None);
         let run = || {
             while let Some(log) = { lock(&logs).next() } {
-                if let Err(error) = log.close_clean() {
-                    lock(&failed).get_or_insert(error);
+                match log.close_clean() {
+                    Ok(true) => drop(lock(&self.closed).insert(log.topic_partition().clone())),
+                    Ok(false) => {}
+                    Err(error) => drop(lock(&failed).get_or_insert(error)),
                 }
             }
         };
@@ -551,6 +562,23 @@ impl LogDir {
             run();
         });
         failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Lists what the clean mark does not vouch for; durable when this returns.
+    fn write_unrecovered(&self) -> Result<(), Error> {
+        let path = self.path.join(names::UNRECOVERED);
+        let mut partitions = OffsetsByPartition::new();
+        for found in self.partitions_on_disk() {
+            let partition = found.topic_partition;
+            if !self.believes(&partition) && !lock(&self.closed).contains(&partition) {
+                tracing::warn!(%partition, path = %found.path.display(), "not recovered at this stop: it is when it is opened");
+                partitions.insert(partition, Offset::ZERO);
+            }
+        }
+        if partitions.is_empty() {
+            return self.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path));
+        }
+        checkpoint::write_offsets(&self.disk, &path, &partitions)
     }
 
     /// The clean stop: every log takes its last sync and writes its producer snapshot, the checkpoints follow, the
@@ -564,6 +592,7 @@ impl LogDir {
         self.close_logs()?;
         self.checkpoint_recovery_points()?;
         self.forget_damage()?;
+        self.write_unrecovered()?;
         let starts = lock(&self.log_starts).clone();
         checkpoint::write_offsets(&self.disk, &self.path.join(names::LOG_STARTS), &starts)?;
         checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), "{\"version\":0,\"brokerEpoch\":-1}")
