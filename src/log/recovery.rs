@@ -94,7 +94,8 @@ pub fn recover(
     let files = list(path)?;
     let bases: Vec<i64> =
         files.iter().filter(|(_, suffix)| suffix == names::LOG_SUFFIX).map(|(base, _)| *base).collect();
-    let recovery_point = dir.recovery_point(partition);
+    // What is clean was synced before it took the place of what was there.
+    let recovery_point = dir.recovery_point(partition).at_least(dir.cleaner_point(partition));
     let log_start_offset = dir.log_start(partition).or(bases.first().map(|base| Offset(*base))).unwrap_or_default();
     let (epochs, epochs_damaged) = read_epochs(path)?;
     // Every append is of an epoch, and writes that down before.
@@ -103,6 +104,7 @@ pub fn recover(
     let mut recovery = Recovery {
         dir,
         path,
+        partition,
         config,
         files: &files,
         recovery_point,
@@ -116,6 +118,7 @@ pub fn recover(
         unsynced: Vec::new(),
         first_rebuilt: None,
     };
+    recovery.check_for_first(&bases)?;
     recovery.check_for_missing(&bases)?;
     recovery.remove_orphans(&bases)?;
     recovery.load_segments(&bases, unclean)?;
@@ -141,6 +144,7 @@ fn read_epochs(path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
 struct Recovery<'a> {
     dir: &'a LogDir,
     path: &'a Path,
+    partition: &'a TopicPartition,
     config: &'a LogConfig,
     files: &'a [(i64, String)],
     recovery_point: RecoveryPoint,
@@ -158,6 +162,28 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
+    /// No segment at all: a creation that was cut short left no more than empty indexes, and wrote no recovery point.
+    fn check_for_first(&self, bases: &[i64]) -> Result<(), Error> {
+        if !bases.is_empty() {
+            return Ok(());
+        }
+        let start = self.end;
+        let is_left = |(offset, suffix): &&(i64, String)| {
+            let had_batches = is_index(suffix) && !is_file_empty(&names::offset_file(self.path, *offset, suffix));
+            had_batches || (suffix == names::SNAPSHOT_SUFFIX && *offset > start)
+        };
+        let left = self.files.iter().filter(is_left).map(|(offset, _)| *offset);
+        let left: Vec<i64> = left.collect();
+        let point = self.recovery_point.or(Offset(start)).0;
+        if point <= start && left.is_empty() {
+            return Ok(());
+        }
+        let first = left.iter().copied().min().unwrap_or(start);
+        let last = left.iter().copied().max().unwrap_or(start).max(point);
+        let what = "the file is missing, and so is every other segment, although there were records".to_owned();
+        Err(self.damage(first.min(start), 0, Offset(start), Offset(last.max(start + 1)), what))
+    }
+
     /// An index between two segments whose `.log` is gone: removals go from the front, oldest first and the `.log` before
     /// its indexes, or from the end, newest first.
     fn check_for_missing(&self, bases: &[i64]) -> Result<(), Error> {
@@ -197,7 +223,7 @@ impl Recovery<'_> {
                 self.end = base;
             }
             // A gap above the recovery point: the end of the segment before never reached the disk.
-            if at >= walked && base > self.end && self.recovery_point.is_below(base) {
+            if at >= walked && base > self.end && self.recovery_point.is_below(base) && !self.may_be_hole() {
                 self.check_end(Offset::ZERO)?;
                 return self.set_aside(bases.get(at..).unwrap_or_default());
             }
@@ -212,6 +238,11 @@ impl Recovery<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether compaction may have left a gap: what is before it all reads as batches.
+    fn may_be_hole(&self) -> bool {
+        self.cut_bytes == 0 && (self.config.may_have_holes || self.dir.was_compacted(self.partition))
     }
 
     /// The first segment that reaches past the recovery point.
@@ -550,7 +581,11 @@ impl Recovery<'_> {
 }
 
 fn is_empty(path: &Path, base: i64) -> bool {
-    names::offset_file(path, base, names::LOG_SUFFIX).metadata().is_ok_and(|metadata| metadata.len() == 0)
+    is_file_empty(&names::offset_file(path, base, names::LOG_SUFFIX))
+}
+
+fn is_file_empty(file: &Path) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.len() == 0)
 }
 
 fn is_index(suffix: &str) -> bool {

@@ -4,11 +4,15 @@
 //! As long as the renamed file is there, a partition without an entry may have had one: its recovery point is unknown
 //! (everything is read, and only a tail that nothing follows counts as torn), its log start is taken from its first
 //! segment, or from the tier. A stop that finds every partition well removes it.
+//!
+//! The recovery points are written, empty, before there is a log: where the file is missing beside segments it was lost,
+//! and an empty `.damaged` says so before it is written anew.
 
 use std::path::{Path, PathBuf};
 
 use crate::log::checkpoint::{self, OffsetsByPartition};
 use crate::log::error::Error;
+use crate::log::{names, recovery};
 use crate::platform::disk::Disk;
 
 /// What a checkpoint says.
@@ -32,6 +36,35 @@ pub fn read(disk: &Disk, path: &Path) -> Result<Read, Error> {
     disk.rename(path, &damaged).map_err(Error::io("rename", path))?;
     checkpoint::write_offsets(disk, path, &offsets)?;
     Ok(Read { offsets, whole: false })
+}
+
+/// Notes that the recovery points of a data directory were lost, if its logs are there and they are not.
+pub fn miss_recovery_points(disk: &Disk, directory: &Path) -> Result<(), Error> {
+    let path = directory.join(names::RECOVERY_POINTS);
+    if path.try_exists().map_err(Error::io("look for", &path))? {
+        return Ok(());
+    }
+    let damaged = damaged_name(&path);
+    if !damaged.try_exists().map_err(Error::io("look for", &damaged))? && holds_segments(directory)? {
+        tracing::error!(path = %path.display(), "checkpoint is missing: logs are read in full where the last stop was not clean");
+        checkpoint::replace(disk, &damaged, "")?;
+    }
+    checkpoint::write_offsets(disk, &path, &OffsetsByPartition::new())
+}
+
+fn holds_segments(directory: &Path) -> Result<bool, Error> {
+    let failed = |e| Error::io("list", directory)(e);
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_partition = entry.file_name().to_str().and_then(names::parse_partition_directory).is_some();
+        if is_partition
+            && entry.path().is_dir()
+            && recovery::list(&entry.path())?.iter().any(|(_, suffix)| suffix == names::LOG_SUFFIX)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Every partition has an entry again.

@@ -113,6 +113,14 @@ impl RecoveryPoint {
         }
     }
 
+    /// Where something else says what is synced too.
+    pub fn at_least(self, synced: Option<Offset>) -> RecoveryPoint {
+        match self {
+            RecoveryPoint::At(point) => RecoveryPoint::At(point.max(synced.unwrap_or_default())),
+            RecoveryPoint::Unknown => RecoveryPoint::Unknown,
+        }
+    }
+
     /// Whether `offset` is known to lie above it.
     pub fn is_below(self, offset: i64) -> bool {
         match self {
@@ -169,6 +177,7 @@ impl LogDir {
         let lock = DirectoryLock::take(&path, &options.holder)?;
         let disk = options.disk;
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
+        checkpoints::miss_recovery_points(&disk, &path)?;
         let points = checkpoints::read(&disk, &path.join(names::RECOVERY_POINTS))?;
         let starts = checkpoints::read(&disk, &path.join(names::LOG_STARTS))?;
         let clean = checkpoints::read(&disk, &path.join(names::CLEANER_POINTS))?;
@@ -315,7 +324,13 @@ impl LogDir {
     pub fn checkpoint_recovery_points(&self) -> Result<(), Error> {
         let mut points = lock(&self.recovery_points);
         for log in self.open_logs() {
-            points.insert(log.topic_partition().clone(), log.flushed().get());
+            let flushed = log.flushed().get();
+            // Unknown until all that was found of it is synced: an entry would say that what lies above was never acknowledged.
+            let is_unknown = !self.recovery_points_whole && !points.contains_key(log.topic_partition());
+            if is_unknown && flushed == Offset::ZERO && log.log_end_offset() > flushed {
+                continue;
+            }
+            points.insert(log.topic_partition().clone(), flushed);
         }
         checkpoint::write_offsets(&self.disk, &self.path.join(names::RECOVERY_POINTS), &points)
     }

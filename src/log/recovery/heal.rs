@@ -39,6 +39,9 @@ impl Log {
             }
             // The end of the log: what was synced of it ends where the tier goes on.
             None if dir.recovery_point(partition).or(Offset(i64::MAX)) <= elsewhere_until => {
+                if bases.is_empty() {
+                    remove_remains(dir, &path, &files)?;
+                }
                 dir.lower_recovery_point(partition, damage.first_offset)?;
                 dir.distrust(partition);
             }
@@ -67,6 +70,16 @@ pub fn set_damaged_aside(dir: &LogDir, path: &Path, damage: &Damage) -> Result<(
     dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
     dir.metrics.log_segments_healed.inc();
     aside::remove_indexes(&dir.disk, path, base)
+}
+
+/// What stood beside segments that are all gone.
+fn remove_remains(dir: &LogDir, path: &Path, files: &[(i64, String)]) -> Result<(), Error> {
+    let is_remain = |suffix: &str| suffix == names::SNAPSHOT_SUFFIX || names::INDEX_SUFFIXES.contains(&suffix);
+    for (offset, suffix) in files.iter().filter(|(_, suffix)| is_remain(suffix)) {
+        let file = names::offset_file(path, *offset, suffix);
+        dir.disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;
+    }
+    dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))
 }
 
 fn remove_segment(dir: &LogDir, path: &Path, base: i64) -> Result<(), Error> {

@@ -7,6 +7,7 @@ pub mod crash_disk;
 mod damage;
 pub mod harness;
 pub mod kafka_tools;
+mod lost;
 mod model;
 mod offline;
 mod threads;
