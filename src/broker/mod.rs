@@ -221,11 +221,12 @@ impl Opening {
             metrics: metrics.clone(),
             ..LogDirOptions::default()
         };
-        let log_dirs = LogDirs::open(&config.data_dirs, &options)?;
+        let mut log_dirs = LogDirs::open(&config.data_dirs, &options)?;
         find_metadata(&config, &log_dirs)?;
         let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
         let metadata = Arc::new(Metadata::open(&config.metadata_dir.join(METADATA_FILE), broker)?);
         let image = metadata.image();
+        log_dirs.settle(&image.partition_names(), &config.metadata_dir)?;
         let own = image.node_configs.get(&config.node_id).cloned().unwrap_or_default();
         if let Err(error) = config.settings.set_dynamic(&own, &image.broker_configs) {
             tracing::error!("stored dynamic broker configuration does not hold and is not applied: {error}");
@@ -258,7 +259,8 @@ fn find_metadata(config: &BrokerConfig, log_dirs: &LogDirs) -> Result<(), StartE
         let (found, wanted) = (found.display().to_string(), wanted.display().to_string());
         return Err(StartError::MetadataElsewhere { found, wanted });
     }
-    let partitions = log_dirs.opened().map(|dir| dir.partitions_on_disk().len()).sum();
+    let found: Result<Vec<_>, _> = log_dirs.opened().map(|dir| dir.partitions_on_disk()).collect();
+    let partitions = found?.iter().map(Vec::len).sum();
     if partitions > 0 {
         let state = if length.is_some() { "empty" } else { "missing" };
         return Err(StartError::MetadataLost { path: file.display().to_string(), state, partitions });

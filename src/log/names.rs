@@ -26,6 +26,8 @@ pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 pub const PARTITION_METADATA: &str = "partition.metadata";
 pub const META_PROPERTIES: &str = "meta.properties";
 pub const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+/// Ours: a directory that was made, and may be an empty mount point.
+pub const NEW_DIRECTORY: &str = "new-directory";
 /// Ours: partitions that the clean mark does not vouch for.
 pub const UNRECOVERED: &str = "unrecovered-partitions";
 pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";

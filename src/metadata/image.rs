@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use stratalog_types::{LeaderEpoch, PartitionIndex, TopicId};
+use stratalog_types::{LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
 
 use super::topic_name;
 
@@ -78,6 +78,15 @@ impl Image {
     /// In name order.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<Topic>> {
         self.topics.values()
+    }
+
+    /// Every partition of every topic.
+    pub fn partition_names(&self) -> Vec<TopicPartition> {
+        let names = self.topics().flat_map(|topic| {
+            let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
+            (0..count).map(|index| TopicPartition { topic: topic.name.clone(), partition: PartitionIndex(index) })
+        });
+        names.collect()
     }
 
     pub fn topics_from(&self, name: &str) -> impl Iterator<Item = &Arc<Topic>> {

@@ -5,7 +5,7 @@
 //! one are raised in one change of the metadata; then they are served.
 //!
 //! A partition without a directory was lost with it, or its topic's creation was cut short: it is made anew, empty, at
-//! its log start. Not while a data directory is missing: then it is taken to be in that one, and is offline.
+//! its log start. Not while a data directory is missing or offline: then it is taken to be in that one, and is offline.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -147,7 +147,7 @@ impl Partitions {
         for dirs in found.values() {
             dirs.iter().for_each(|(log_dir, _)| choice.took(log_dir));
         }
-        let missing = self.log_dirs.states().find(|state| state.dir.is_none());
+        let missing = self.log_dirs.states().find(|state| state.offline.is_some());
         let mut lost = 0;
         for terms in terms {
             for index in 0..terms.topic.partitions.len() {
@@ -335,10 +335,11 @@ impl Partitions {
         for index in known.len()..topic.partitions.len() {
             let topic_partition = terms.name_of(index);
             // What a creation that was cut short has made is gone on with where it is.
-            let begun = self.log_dirs.online().find(|dir| dir.contains(&topic_partition)).cloned();
+            let begun = self.log_dirs.online().find(|dir| dir.may_be_of(&topic_partition, topic.id)).cloned();
             let there = if begun.is_some() { There::Directory } else { There::New };
-            let home = begun.or_else(|| choice.next()).ok_or_else(|| {
-                OpenError::NoDirectory(self.log_dirs.all_offline().unwrap_or("log.dirs is empty").to_owned())
+            // Where a directory of that name is another topic's, this one cannot be.
+            let home = begun.or_else(|| choice.next_where(|dir| !dir.contains(&topic_partition))).ok_or_else(|| {
+                OpenError::NoDirectory(self.log_dirs.all_offline().unwrap_or("each has one of that name").to_owned())
             })?;
             wanted.push(Wanted { terms: terms.clone(), topic_partition, home, there });
         }
@@ -374,7 +375,11 @@ impl Partitions {
     fn find_on_disk(&self) -> OnDisk {
         let mut found = OnDisk::new();
         for log_dir in self.log_dirs.online() {
-            for dir in log_dir.partitions_on_disk() {
+            let dirs = log_dir.partitions_on_disk().unwrap_or_else(|error| {
+                log_dir.take_offline(chain(&error));
+                Vec::new()
+            });
+            for dir in dirs {
                 found.entry(dir.topic_partition.clone()).or_default().push((log_dir.clone(), dir));
             }
         }
@@ -422,7 +427,11 @@ impl Choice {
     }
 
     fn next(&mut self) -> Option<Arc<LogDir>> {
-        let (dir, count) = self.counts.iter_mut().min_by_key(|(_, count)| *count)?;
+        self.next_where(|_| true)
+    }
+
+    fn next_where(&mut self, takes: impl Fn(&LogDir) -> bool) -> Option<Arc<LogDir>> {
+        let (dir, count) = self.counts.iter_mut().filter(|(dir, _)| takes(dir)).min_by_key(|(_, count)| *count)?;
         *count += 1;
         Some(dir.clone())
     }

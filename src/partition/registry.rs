@@ -157,7 +157,7 @@ impl Partitions {
         mut remove: impl FnMut(&Arc<LogDir>, &PartitionDir) -> Result<(), log::Error>,
     ) -> Result<(), log::Error> {
         for log_dir in self.log_dirs.online() {
-            for dir in log_dir.partitions_on_disk().iter().filter(|dir| dir.topic_id == Some(topic)) {
+            for dir in log_dir.partitions_on_disk()?.iter().filter(|dir| dir.topic_id == Some(topic)) {
                 remove(log_dir, dir)?;
             }
         }
@@ -202,10 +202,15 @@ impl Partitions {
         }
     }
 
-    /// Removes the directories of a deleted topic that a first attempt left. Blocks.
+    /// Removes the directories of a deleted topic that a first attempt left. Blocks. An error while a data directory is
+    /// offline: what is in it of the topic cannot be removed yet.
     pub fn remove_directories(&self, topic: TopicId) -> Result<(), log::Error> {
         let _changing = lock(&self.changing);
-        self.each_directory(topic, |log_dir, dir| log_dir.remove_partition(dir))
+        self.each_directory(topic, |log_dir, dir| log_dir.remove_partition(dir))?;
+        let offline = self.log_dirs.states().find_map(|state| Some((state.path, state.offline?)));
+        offline.map_or(Ok(()), |(path, reason)| {
+            Err(log::Error::Offline { path: path.to_owned(), reason: reason.to_owned() })
+        })
     }
 
     /// Applies a topic's new configuration to its partitions.

@@ -16,6 +16,22 @@ pub struct Meta {
     pub directory_id: String,
 }
 
+/// Marks a directory that has neither an identity nor partitions, before it gets one.
+pub fn note_if_new(disk: &Disk, directory: &Path) -> Result<(), Error> {
+    let meta = directory.join(names::META_PROPERTIES);
+    if meta.try_exists().map_err(Error::io("look for", &meta))? {
+        return Ok(());
+    }
+    let failed = |e| Error::io("list", directory)(e);
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if name.to_str().and_then(names::parse_partition_directory).is_some() {
+            return Ok(());
+        }
+    }
+    checkpoint::replace(disk, &directory.join(names::NEW_DIRECTORY), "")
+}
+
 /// Reads the identity of a directory, or gives it one. What is asked for must be what is there.
 pub fn read_or_create(disk: &Disk, directory: &Path, node_id: i32, cluster_id: Option<&str>) -> Result<Meta, Error> {
     let path = directory.join(names::META_PROPERTIES);

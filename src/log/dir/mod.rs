@@ -176,6 +176,7 @@ impl LogDir {
         std::fs::create_dir_all(&path).map_err(Error::io("create directory", &path))?;
         let lock = DirectoryLock::take(&path, &options.holder)?;
         let disk = options.disk;
+        meta::note_if_new(&disk, &path)?;
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
         checkpoints::miss_recovery_points(&disk, &path)?;
         let points = checkpoints::read(&disk, &path.join(names::RECOVERY_POINTS))?;
@@ -275,21 +276,34 @@ impl LogDir {
         self.health.on_offline(hook)
     }
 
-    /// The partition directories, in order. What cannot be read is logged and left out.
-    pub fn partitions_on_disk(&self) -> Vec<PartitionDir> {
-        let entries = match std::fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(e) => {
-                tracing::error!(path = %self.path.display(), error = %e, "cannot list the data directory");
-                return Vec::new();
-            }
-        };
+    /// Takes the directory offline for the life of this process.
+    pub fn take_offline(&self, reason: String) {
+        self.health.take_offline(reason);
+    }
+
+    /// Whether it was made here, and nobody has said yet that it may be: an empty mount point looks the same.
+    pub fn is_new(&self) -> Result<bool, Error> {
+        let path = self.path.join(names::NEW_DIRECTORY);
+        path.try_exists().map_err(Error::io("look for", &path))
+    }
+
+    /// A new directory may be one; durable when this returns.
+    pub fn settle(&self) -> Result<(), Error> {
+        let path = self.path.join(names::NEW_DIRECTORY);
+        self.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path))?;
+        self.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))
+    }
+
+    /// The partition directories, in order. An error: what is there cannot be told, and nothing may be taken for lost.
+    pub fn partitions_on_disk(&self) -> Result<Vec<PartitionDir>, Error> {
+        let failed = |e| Error::io("list", &self.path)(e);
         let mut found = Vec::new();
-        for entry in entries.flatten() {
+        for entry in std::fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let Some(topic_partition) = name.to_str().and_then(names::parse_partition_directory) else { continue };
             let path = entry.path();
-            if !path.is_dir() {
+            if !path.metadata().map_err(Error::io("look at", &path))?.is_dir() {
                 continue;
             }
             let topic_id = checkpoint::read_topic_id(&path).unwrap_or_else(|e| {
@@ -299,12 +313,18 @@ impl LogDir {
             found.push(PartitionDir { topic_partition, topic_id, path });
         }
         found.sort_by(|a, b| a.topic_partition.cmp(&b.topic_partition));
-        found
+        Ok(found)
     }
 
     /// Whether there is a directory of this partition.
     pub fn contains(&self, topic_partition: &TopicPartition) -> bool {
         self.path.join(topic_partition.to_string()).is_dir()
+    }
+
+    /// Whether there is a directory of this partition, and it does not say that it is another topic's.
+    pub fn may_be_of(&self, topic_partition: &TopicPartition, topic: TopicId) -> bool {
+        let path = self.path.join(topic_partition.to_string());
+        path.is_dir() && checkpoint::read_topic_id(&path).is_ok_and(|found| found.is_none_or(|found| found == topic))
     }
 
     /// Removes the directory of a partition that is not open.
@@ -547,7 +567,7 @@ impl LogDir {
         for log in self.open_logs() {
             self.write_log_start_once(log.topic_partition(), log.log_start_offset())?;
         }
-        let here = self.partitions_on_disk();
+        let here = self.partitions_on_disk()?;
         let is_known = |dir: &PartitionDir| lock(&self.recovery_points).contains_key(&dir.topic_partition);
         if here.iter().all(is_known) {
             for name in [names::RECOVERY_POINTS, names::LOG_STARTS] {
@@ -583,7 +603,7 @@ impl LogDir {
     fn write_unrecovered(&self) -> Result<(), Error> {
         let path = self.path.join(names::UNRECOVERED);
         let mut partitions = OffsetsByPartition::new();
-        for found in self.partitions_on_disk() {
+        for found in self.partitions_on_disk()? {
             let partition = found.topic_partition;
             if !self.believes(&partition) && !lock(&self.closed).contains(&partition) {
                 tracing::warn!(%partition, path = %found.path.display(), "not recovered at this stop: it is when it is opened");

@@ -4,17 +4,31 @@
 //! sync threads. A directory that cannot be opened is kept by its name and the reason; that somebody else holds it, or
 //! that it belongs to another cluster or node, is a mistake in the set-up and an error.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use stratalog_types::TopicPartition;
 
 use super::{LogDir, LogDirOptions, read_meta_properties};
 use crate::log::append::Chain;
 use crate::log::error::Error;
+use crate::log::names;
 
 /// One of `log.dirs`.
 enum Slot {
     Open(Arc<LogDir>),
     Failed { path: PathBuf, reason: String },
+}
+
+impl Slot {
+    /// The directory is let go of.
+    fn fail(&mut self, reason: String) {
+        let Slot::Open(dir) = self else { return };
+        let path = dir.path().to_owned();
+        tracing::error!(path = %path.display(), reason, "data directory is offline, with its partitions");
+        *self = Slot::Failed { path, reason };
+    }
 }
 
 /// All of `log.dirs`, in their order. At least one could be opened.
@@ -69,6 +83,45 @@ impl LogDirs {
             }
         }
         Ok(dirs)
+    }
+
+    /// Decides which new directories may be one, by the partitions that the metadata knows. Where some of those are
+    /// nowhere, an empty directory may be a mount point whose disk is not mounted: it is offline, and what would be in it is
+    /// not made anew. The one that has the metadata is none. A directory that cannot be listed is offline too. An error:
+    /// none is left.
+    pub fn settle(&mut self, known: &[TopicPartition], metadata_dir: &Path) -> Result<(), Error> {
+        let mut found = HashSet::new();
+        for slot in &mut self.slots {
+            let Slot::Open(dir) = slot else { continue };
+            match dir.partitions_on_disk() {
+                Ok(partitions) => found.extend(partitions.into_iter().map(|dir| dir.topic_partition)),
+                Err(error) => slot.fail(Chain(&error).to_string()),
+            }
+        }
+        let mut lost = known.iter().filter(|partition| !found.contains(partition));
+        let (first, others) = (lost.next(), lost.count());
+        for slot in &mut self.slots {
+            let Slot::Open(dir) = slot else { continue };
+            match (dir.is_new(), first) {
+                (Ok(false), _) => {}
+                (Ok(true), Some(first)) if dir.path() != metadata_dir => {
+                    let mark = dir.path().join(names::NEW_DIRECTORY);
+                    slot.fail(format!(
+                        "it is empty, and {first} and {others} other partitions are in none of log.dirs: is its disk not \
+                         mounted? Mount it and restart; or, to have them made anew, empty, remove {} and restart",
+                        mark.display()
+                    ));
+                }
+                (Ok(true), _) => dir.settle()?,
+                (Err(error), _) => slot.fail(Chain(&error).to_string()),
+            }
+        }
+        match self.slots.first() {
+            Some(Slot::Failed { path, reason }) if self.opened().next().is_none() => {
+                Err(Error::Offline { path: path.clone(), reason: reason.clone() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// In the order of `log.dirs`.

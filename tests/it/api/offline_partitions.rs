@@ -238,3 +238,81 @@ async fn mistakes_with_directories_are_named() {
     assert_eq!(fixture.produce_batch("t", 1, b"x", 5000).await, Ok(0));
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn an_empty_directory_is_not_taken_for_one_whose_disk_is_not_mounted() {
+    let base = tempfile::tempdir().unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|name| base.path().join(name));
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    fixture.create("t", 2, &[]).await;
+    for partition in 0..2 {
+        assert_eq!(fixture.produce_batch("t", partition, b"x", 5000).await, Ok(0));
+    }
+    fixture.stop().await;
+    let away = base.path().join("away");
+    std::fs::rename(&b, &away).unwrap();
+    // Each time: the first does not make a directory of it that the second believes.
+    for _ in 0..2 {
+        std::fs::create_dir_all(&b).unwrap();
+        let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+        let offline = fixture.running.node.partitions.offline();
+        assert_eq!(offline.len(), 1);
+        assert!(offline[0].reason.contains("not mounted"), "{}", offline[0].reason);
+        assert_eq!(partitions_in(&a) + partitions_in(&b), 1);
+        fixture.until(|metrics| metrics.log_directories_offline.get() == 1).await;
+        fixture.create("v", 1, &[]).await;
+        assert!(!b.join("v-0").exists());
+        fixture.delete("v").await;
+        fixture.stop().await;
+    }
+    // Mounted again.
+    let mount_point = base.path().join("mount-point");
+    std::fs::rename(&b, &mount_point).unwrap();
+    std::fs::rename(&away, &b).unwrap();
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    for partition in 0..2 {
+        assert_eq!(latest(&mut fixture, "t", partition).await, Ok(1));
+    }
+    fixture.stop().await;
+    // A new one beside all that is known.
+    let fixture = Fixture::on(start_on(&[&a, &b, &c], &[]).await.unwrap()).await;
+    assert_eq!(fixture.running.node.partitions.log_dirs().offline_count(), 0);
+    fixture.stop().await;
+    assert!(!c.join("new-directory").exists());
+    // A disk that was replaced, as somebody says.
+    std::fs::remove_dir_all(&b).unwrap();
+    std::fs::rename(&mount_point, &b).unwrap();
+    std::fs::remove_file(b.join("new-directory")).unwrap();
+    let fixture = Fixture::on(start_on(&[&a, &b, &c], &[]).await.unwrap()).await;
+    assert!(fixture.running.node.partitions.offline().is_empty());
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_deleted_while_a_data_directory_is_away_goes_with_it_and_its_name_is_free() {
+    let base = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| base.path().join(name));
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    fixture.create("t", 2, &[]).await;
+    assert_eq!((partitions_in(&a), partitions_in(&b)), (1, 1));
+    fixture.stop().await;
+    let away = base.path().join("away");
+    std::fs::rename(&b, &away).unwrap();
+    std::fs::write(&b, "").unwrap();
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    fixture.delete("t").await;
+    let id = *fixture.running.node.metadata.image().deleting.keys().next().expect("the intent");
+    assert!(fixture.running.node.partitions.remove_directories(id).is_err());
+    fixture.stop().await;
+    std::fs::remove_file(&b).unwrap();
+    std::fs::rename(&away, &b).unwrap();
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    assert_eq!((partitions_in(&a), partitions_in(&b)), (0, 0));
+    // A directory of that name which nobody knows does not stand in the way either.
+    std::fs::create_dir(b.join("t-0")).unwrap();
+    std::fs::write(b.join("t-0/partition.metadata"), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAKg\n").unwrap();
+    fixture.create("t", 1, &[]).await;
+    assert!(a.join("t-0").is_dir());
+    assert_eq!(fixture.produce_batch("t", 0, b"x", 5000).await, Ok(0));
+    fixture.stop().await;
+}
