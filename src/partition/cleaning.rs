@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use stratalog_types::{Offset, TopicPartition};
 use tokio::sync::watch;
 
+use super::tier::Tiered;
 use super::{Partition, Partitions};
 use crate::config::CleanerConfig;
 use crate::log::{CleanError, CleanOptions, Cleaned, Dirt, Pace};
@@ -110,9 +111,10 @@ impl Cleaner {
             memory_bytes: config.thread_map_bytes(),
             load_factor: config.load_factor,
             buffer_bytes: config.thread_buffer_bytes(),
+            keeps_tombstones: false,
         };
         let started = Instant::now();
-        let result = partition.log().clean(&dirt, &options, &self.pace);
+        let result = partition.clean(&dirt, &options, &self.pace);
         let name = partition.topic_partition();
         lock(&self.state).under_way.remove(name);
         match result {
@@ -222,6 +224,22 @@ impl Partition {
         let config = self.config();
         let copied = config.remote_storage_enable && !config.remote_log_copy_disable && self.tiered().is_some();
         config.cleanup_compact && !copied && !self.is_behind_tier()
+    }
+
+    /// One round, with what the tier holds in mind. Blocks.
+    pub fn clean(&self, dirt: &Dirt, options: &CleanOptions, pace: &Pace) -> Result<Cleaned, CleanError> {
+        let keeps_tombstones = options.keeps_tombstones || self.may_be_tiered();
+        self.log().clean(dirt, &CleanOptions { keeps_tombstones, ..*options }, pace)
+    }
+
+    /// Whether the tier has records at or above the log start, as far as is known: local copies may go, and then they are
+    /// read as they were written.
+    fn may_be_tiered(&self) -> bool {
+        match self.tiered().map(|tiered| tiered.view()).filter(|view| view.is_known()) {
+            Some(view) => view.tiered_end_offset().is_some_and(|end| end > self.log_start_offset()),
+            // Also where this broker has no tier, now.
+            None => Tiered::was_opened(self.log()),
+        }
     }
 
     fn dirt(&self) -> Result<Dirt, CleanError> {

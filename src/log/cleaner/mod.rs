@@ -60,11 +60,14 @@ pub struct CleanOptions {
     pub load_factor: f64,
     /// Of the buffers for reading and writing, together. A batch that is larger is held as a whole.
     pub buffer_bytes: usize,
+    /// The tier has records at or above the log start, or may have: a tombstone that went would let them come back, as
+    /// soon as their local copies go.
+    pub keeps_tombstones: bool,
 }
 
 impl Default for CleanOptions {
     fn default() -> CleanOptions {
-        CleanOptions { memory_bytes: 128 << 20, load_factor: 0.9, buffer_bytes: 1 << 20 }
+        CleanOptions { memory_bytes: 128 << 20, load_factor: 0.9, buffer_bytes: 1 << 20, keeps_tombstones: false }
     }
 }
 
@@ -149,7 +152,7 @@ impl Log {
             end,
             now_ms: self.dir.clock.now_ms(),
             delete_retention_ms: self.config().compaction.delete_retention_ms,
-            keeps_tombstones: self.log_start_offset() < self.local_log_start_offset(),
+            keeps_tombstones: options.keeps_tombstones || self.log_start_offset() < self.local_log_start_offset(),
         };
         self.replace_all(&segments, &rules, (buffer, options.buffer_bytes), pace, &mut cleaned)?;
         Ok(cleaned)

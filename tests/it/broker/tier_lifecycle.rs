@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use stratalog::broker::Running;
 use stratalog::clock::Clock;
-use stratalog::log::{Log, LogConfig, LogDir, LogDirOptions};
+use stratalog::log::{CleanOptions, Log, LogConfig, LogDir, LogDirOptions, Pace};
 use stratalog::metrics::Metrics;
 use stratalog::net::client::{ConfigOperation, OffsetSpec};
 use stratalog::partition::tier::TierError;
 use stratalog::partition::{Counters, Isolation, Partition, ReadError};
-use stratalog_protocol::records::{BatchBuilder, NewRecord};
+use stratalog_protocol::records::{BatchBuilder, BatchHeader, NewRecord};
 use stratalog_tiering::format::{Footer, TAIL_BYTES, Tail};
 use stratalog_tiering::gc::topic::Marker;
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
@@ -229,6 +229,49 @@ async fn a_log_that_is_no_longer_copied_expires_as_a_whole() {
     .await;
     let start = after.log_start_offset().get();
     compare(&mut one, "t", start, 6000).await;
+    running.stop().await.unwrap();
+}
+
+/// What is tiered holds the value that the tombstone in the local log took away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_key_stays_deleted_when_local_copies_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), &[("log.retention.ms", "-1"), ("log.cleaner.enable", "false")]).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
+    produce(&mut one, "t", 0, 2000).await;
+    running.control.flush("t".to_owned(), true).await.unwrap();
+    let compacted = [set("cleanup.policy", "compact"), set("delete.retention.ms", "0")];
+    one.alter_topic_configs("t", &compacted, false).await.unwrap();
+    let after = partition(&running);
+    assert_eq!(after.tiered_end_offset(), Some(Offset(2000)));
+    assert_eq!(after.log().local_log_start_offset(), Offset(0));
+    let append = |key: &[u8], value: Option<&[u8]>| {
+        let mut builder = BatchBuilder::new(0);
+        builder.append(&NewRecord { timestamp: timestamp(2000), key: Some(key), value, headers: &[] }).unwrap();
+        let batch = builder.build().unwrap();
+        let header = BatchHeader::decode(&batch).unwrap();
+        after.append_own(&batch, header).unwrap().base_offset
+    };
+    let tombstone = append(b"10", None);
+    for round in 0..3 {
+        let last = append(format!("new {round}").as_bytes(), Some(b"v"));
+        after.log().roll().unwrap();
+        after.high_watermark().wait_for(last.next()).await.unwrap();
+        let cleaning = after.clone();
+        let cleaned = tokio::task::spawn_blocking(move || {
+            let dirt = cleaning.log().dirt(cleaning.high_watermark().get()).unwrap();
+            cleaning.clean(&dirt, &CleanOptions::default(), &Pace::unlimited()).unwrap()
+        });
+        assert!(cleaned.await.unwrap().end_offset > last);
+    }
+    running.control.evict("t".to_owned()).await.unwrap();
+    let local_start = after.log().local_log_start_offset();
+    assert!(local_start > Offset(10));
+    // The value is back, and so its tombstone has to be there.
+    compare(&mut one, "t", 0, local_start.get()).await;
+    let slice = after.log().read(tombstone, 1, after.log().log_end_offset(), true).unwrap();
+    assert_eq!(slice.base_offset, tombstone, "the tombstone is gone");
     running.stop().await.unwrap();
 }
 

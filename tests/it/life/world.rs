@@ -362,7 +362,7 @@ impl World {
                 return format!("clean in {rounds} rounds up to {}", dirt.end_offset);
             }
             rounds += 1;
-            match partition.log().clean(&dirt, &options, &Pace::unlimited()) {
+            match partition.clean(&dirt, &options, &Pace::unlimited()) {
                 Ok(cleaned) => {
                     let local_start = partition.log().local_log_start_offset().0;
                     self.model.clean(local_start, cleaned.end_offset.0, self.clock.now_ms(), TOMBSTONE_MS);

@@ -76,7 +76,8 @@ impl Story {
                 let larger = LogConfig { segment_bytes: 400 + 300 * at as u32, ..small() };
                 self.bench.log().update_config(larger);
                 let memory_bytes = if at == 15 { 20 * 44 } else { 1 << 20 };
-                let options = CleanOptions { memory_bytes, load_factor: 0.3, buffer_bytes: 256 };
+                let options =
+                    CleanOptions { memory_bytes, load_factor: 0.3, buffer_bytes: 256, ..CleanOptions::default() };
                 self.bench.clean(&options).unwrap();
                 self.bench.log().update_config(small());
                 self.promise();
