@@ -6,7 +6,7 @@
 //!
 //! A round: the first pass notes the last offset of each key of the dirty part in a map of bounded memory; the second
 //! writes each group of closed segments anew and swaps it in, oldest group first; at last the checkpoint
-//! (`cleaner-offset-checkpoint`) moves to where the map ended. Where the map was full before the end, the next round goes
+//! (`cleaner-offset-checkpoint`, where a log has an entry before its first swap) moves to where the map ended. Where the map was full before the end, the next round goes
 //! on from there. A crash repeats the round; `swap` says what it leaves.
 //!
 //! Nothing long is done under a lock of the log. Whoever removes or truncates meanwhile is noticed at the swap, and the
@@ -180,6 +180,7 @@ impl Log {
         let mut scratch = Scratch::new(buffer);
         let groups = groups::split(taken, limits, behind).map_err(failed("read the indexes of", &self.path))?;
         self.make_recovery_point(Offset(behind))?;
+        self.note_first_cleaning(Offset(rules.dirty.start), segments)?;
         let mut last_swapped = None;
         for group in &groups {
             let Some(first) = group.first() else { continue };
@@ -228,6 +229,15 @@ impl Log {
         self.dir.checkpoint_recovery_points()?;
         // Else it was truncated meanwhile, or the directory went offline.
         if is_past() { Ok(()) } else { Err(CleanError::Changed) }
+    }
+
+    /// Durable before the first holes: readers take them for what they are from here on, also where the round ends early
+    /// and the topic is not compacted any more.
+    fn note_first_cleaning(&self, first_dirty: Offset, segments: &[Arc<Segment>]) -> Result<(), CleanError> {
+        if self.dir.cleaner_point(&self.topic_partition).is_some() {
+            return Ok(());
+        }
+        self.checkpoint_clean(first_dirty, segments)
     }
 
     fn checkpoint_clean(&self, end: Offset, swapped: &[Arc<Segment>]) -> Result<(), CleanError> {
