@@ -103,7 +103,7 @@ impl Log {
         Ok(LogSlice::empty(at, &file))
     }
 
-    fn has(&self, segment: &Arc<Segment>) -> bool {
+    pub(super) fn has(&self, segment: &Arc<Segment>) -> bool {
         read_lock(&self.segments).get(&segment.base_offset).is_some_and(|known| Arc::ptr_eq(known, segment))
     }
 

@@ -1,5 +1,8 @@
 //! Offsets by timestamp: ListOffsets.
 
+use std::io::ErrorKind::NotFound;
+use std::sync::Arc;
+
 use stratalog_protocol::records::{Batch, RecordTime, RecordsError, first_record_at_or_after, record_of_max_timestamp};
 use stratalog_types::{LeaderEpoch, Offset};
 
@@ -28,34 +31,56 @@ pub struct TimestampedOffset {
 impl Log {
     /// The first local record, in offset order, whose timestamp is `timestamp` or later.
     pub fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampedOffset>, ReadError> {
-        let segments: Vec<_> = read_lock(&self.segments).values().cloned().collect();
+        self.look_again(|segments| self.first_at_or_after(segments, timestamp))
+    }
+
+    /// The first local record below `until` with the largest timestamp of all (KIP-734). What deletion took and what
+    /// nobody may see yet counts for nothing, however late its clock was.
+    pub fn max_timestamp_offset(&self, until: Offset) -> Result<Option<TimestampedOffset>, ReadError> {
+        self.look_again(|segments| self.first_of_max(segments, until))
+    }
+
+    /// Looks at all segments, and anew where one of them was removed or replaced under the look.
+    pub(super) fn look_again<T>(&self, look: impl Fn(&[Arc<Segment>]) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        loop {
+            let segments: Vec<_> = read_lock(&self.segments).values().cloned().collect();
+            match look(&segments) {
+                Err(ReadError::Io { source, .. })
+                    if source.kind() == NotFound && !segments.iter().all(|segment| self.has(segment)) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn first_at_or_after(
+        &self,
+        segments: &[Arc<Segment>],
+        timestamp: i64,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
         let start = self.log_start_offset();
         for segment in segments {
             if segment.next_offset() <= start.0 {
                 continue;
             }
-            self.check_end(&segment)?;
+            self.check_end(segment)?;
             let largest = segment.largest_timestamp().map_err(|e| segment.read_error(e.into()))?;
             if largest.is_none_or(|(largest, _)| largest < timestamp) {
                 continue;
             }
             let floor = segment.offset_floor_for_time(timestamp).map_err(|e| segment.read_error(e.into()))?;
-            if let Some(found) = first_from(&segment, floor.max(start.0), timestamp, start)? {
+            if let Some(found) = first_from(segment, floor.max(start.0), timestamp, start)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
     }
 
-    /// The first local record below `until` with the largest timestamp of all (KIP-734). What deletion took and what
-    /// nobody may see yet counts for nothing, however late its clock was.
-    pub fn max_timestamp_offset(&self, until: Offset) -> Result<Option<TimestampedOffset>, ReadError> {
-        let segments: Vec<_> = read_lock(&self.segments).values().cloned().collect();
+    fn first_of_max(&self, segments: &[Arc<Segment>], until: Offset) -> Result<Option<TimestampedOffset>, ReadError> {
         let mut sought = Sought { start: self.log_start_offset().0, until: until.0, best: None };
         for segment in segments {
             if segment.next_offset() > sought.start && segment.base_offset < sought.until {
-                self.check_end(&segment)?;
-                sought.look_into(&segment)?;
+                self.check_end(segment)?;
+                sought.look_into(segment)?;
             }
         }
         Ok(sought.best)

@@ -171,7 +171,8 @@ impl Cleaner {
             }
             let dirt = match partition.dirt() {
                 Ok(dirt) => dirt,
-                Err(CleanError::Closed) => continue,
+                // Removed, or a segment of it was: the next look sees it as it is.
+                Err(CleanError::Closed | CleanError::Changed) => continue,
                 Err(error) => {
                     let nowhere = Dirt {
                         first_dirty_offset: Offset::ZERO,

@@ -108,6 +108,14 @@ pub enum CleanError {
     Log(#[from] Error),
 }
 
+/// An error of reading `segments`; of one that was removed meanwhile it says nothing.
+fn unless_removed<'a>(
+    segments: impl IntoIterator<Item = &'a Arc<Segment>>,
+    error: impl Into<CleanError>,
+) -> CleanError {
+    if segments.into_iter().any(|segment| segment.is_retired()) { CleanError::Changed } else { error.into() }
+}
+
 fn failed<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> CleanError + use<'a> {
     move |source| CleanError::Log(Error::io(operation, path)(source))
 }
@@ -141,8 +149,10 @@ impl Log {
         }
         let mut buffer = vec![0; options.buffer_bytes.max(64 << 10)];
         let mut map = OffsetMap::new(HashKey::random(), options.memory_bytes, options.load_factor);
-        let ended = EndedTransactions::new(self.aborted_transactions(Offset(start), Offset(end))?);
-        index_pass::fill(&mut map, dirty, (start, end), ended, &mut buffer, pace, &mut cleaned)?;
+        let aborted = self.aborted_transactions(Offset(start), Offset(end));
+        let ended = EndedTransactions::new(aborted.map_err(|e| unless_removed(&segments, e))?);
+        index_pass::fill(&mut map, dirty, (start, end), ended, &mut buffer, pace, &mut cleaned)
+            .map_err(|e| unless_removed(dirty, e))?;
         cleaned.map_utilization = map.utilization();
         let survivors = map.survivors();
         let rules = Rules {
@@ -176,9 +186,11 @@ impl Log {
         let taken = segments.get(..count).unwrap_or_default();
         let behind = segments.get(count).map_or(rules.end, |segment| segment.base_offset);
         let first = taken.first().map_or(0, |segment| segment.base_offset);
-        let mut ended = EndedTransactions::new(self.aborted_transactions(Offset(first), Offset(behind))?);
+        let aborted = self.aborted_transactions(Offset(first), Offset(behind));
+        let mut ended = EndedTransactions::new(aborted.map_err(|e| unless_removed(segments, e))?);
         let mut scratch = Scratch::new(buffer);
-        let groups = groups::split(taken, limits, behind).map_err(failed("read the indexes of", &self.path))?;
+        let groups = groups::split(taken, limits, behind)
+            .map_err(|e| unless_removed(taken, failed("read the indexes of", &self.path)(e)))?;
         self.make_recovery_point(Offset(behind))?;
         self.note_first_cleaning(Offset(rules.dirty.start), segments)?;
         let mut last_swapped = None;
@@ -189,6 +201,7 @@ impl Log {
             let into = CleanedSegment::create(&self.dir.disk, &self.path, first.base_offset, interval, buffer_bytes)?;
             let swapped = self
                 .clean_group(group, into, rules, (&mut ended, &mut scratch), pace, cleaned)
+                .map_err(|e| unless_removed(*group, e))
                 .and_then(|into| self.swap(group, into, next));
             let swapped = swapped.inspect_err(|_| swap::discard(&self.dir.disk, &self.path, first.base_offset))?;
             cleaned.segments_before += group.len() as u64;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stratalog_types::Offset;
 
-use super::CleanError;
+use super::{CleanError, unless_removed};
 use crate::log::Log;
 use crate::log::scan::HeaderScan;
 use crate::log::segment::Segment;
@@ -44,7 +44,8 @@ impl Log {
         let lag_ms = config.compaction.min_lag_ms;
         let mut end = active.base_offset.min(base_of(closed, stable.0).unwrap_or(active.base_offset));
         for segment in closed.iter().filter(|segment| lag_ms > 0 && segment.next_offset() > first_dirty.0) {
-            let largest = segment.largest_timestamp().map_err(|e| segment.read_error(e.into()))?;
+            let largest =
+                segment.largest_timestamp().map_err(|e| unless_removed([segment], segment.read_error(e.into())))?;
             let newest = largest.map_or_else(|| super::last_modified_ms(segment), |(timestamp, _)| timestamp);
             if newest > now_ms.saturating_sub(lag_ms) {
                 end = end.min(segment.base_offset);
@@ -104,7 +105,7 @@ fn base_of(segments: &[Arc<Segment>], offset: i64) -> Option<i64> {
 fn overdue_ms(closed: &[Arc<Segment>], first_dirty: i64, until: i64) -> Result<i64, CleanError> {
     let mut oldest = i64::MAX;
     for segment in closed.iter().filter(|segment| segment.next_offset() > first_dirty) {
-        let file = segment.file().map_err(|e| segment.read_error(e.into()))?;
+        let file = segment.file().map_err(|e| unless_removed([segment], segment.read_error(e.into())))?;
         let first = HeaderScan::new(file.file(), 0, segment.size_bytes()).next();
         let first = first.map_err(|e| segment.read_error(e))?;
         oldest = oldest.min(first.map(|at| at.header.max_timestamp).filter(|at| *at > 0).unwrap_or(i64::MAX));

@@ -222,6 +222,11 @@ impl Segment {
         self.files.forget(self.name);
     }
 
+    /// Whether it is out of its log: what fails then says nothing of the log.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(atomic::Ordering::SeqCst)
+    }
+
     pub fn size_bytes(&self) -> u64 {
         read_lock(&self.tail).size_bytes
     }
