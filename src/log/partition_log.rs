@@ -226,7 +226,9 @@ impl Log {
     fn closed_beyond(&self, offset: Offset) -> Option<Arc<Segment>> {
         let segments = read_lock(&self.segments);
         let closed = segments.len().saturating_sub(1);
-        segments.values().take(closed).find(|segment| segment.next_offset() > offset.0).cloned()
+        // Cleaning may leave one without a batch: there is nothing to copy in it.
+        let is_next = |segment: &&Arc<Segment>| segment.next_offset() > offset.0 && segment.size_bytes() > 0;
+        segments.values().take(closed).find(is_next).cloned()
     }
 
     /// Bytes of the segments that do not end at or below `offset`.

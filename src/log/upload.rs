@@ -50,16 +50,20 @@ pub struct SegmentReader {
 }
 
 impl Log {
-    /// The closed segment that has `from`, to be read from the batch that contains it. `None`: only the active segment
-    /// has it, or nothing does.
+    /// The closed segment that has `from`, to be read from the batch that contains it; the next one where cleaning left
+    /// that without a batch. `None`: only the active segment has it, or nothing does.
     pub fn segment_for_upload(&self, from: Offset) -> Result<Option<SegmentReader>, ReadError> {
         let (segment, next_base) = {
             let segments = read_lock(&self.segments);
-            let Some((base, segment)) = segments.range(..=from.0).next_back() else { return Ok(None) };
-            let Some((next_base, _)) = segments.range(base + 1..).next() else { return Ok(None) };
+            let Some((base, _)) = segments.range(..=from.0).next_back() else { return Ok(None) };
+            let mut pairs = segments.range(base..).zip(segments.range(base..).skip(1));
+            let has_batches = |segment: &Segment| segment.size_bytes() > 0;
+            let Some(((_, segment), (next_base, _))) = pairs.find(|((_, segment), _)| has_batches(segment)) else {
+                return Ok(None);
+            };
             (Arc::clone(segment), *next_base)
         };
-        let Some((first, file)) = segment.locate(from.0)? else { return Ok(None) };
+        let Some((first, file)) = segment.locate(from.0.max(segment.base_offset))? else { return Ok(None) };
         let (size_bytes, next_offset) = segment.end();
         let end_offset = Offset(next_offset.min(next_base));
         Ok(Some(SegmentReader {

@@ -46,6 +46,9 @@ impl<'a> Rules<'a> {
     }
 }
 
+/// Headers of batches that are copied at a time.
+const RUN_BATCHES_MAX: usize = 4096;
+
 /// Memory that is used again for each batch.
 #[derive(Default)]
 pub struct Scratch {
@@ -110,7 +113,9 @@ impl CleanPass<'_> {
             self.cleaned.bytes_before += at.header.batch_bytes() as u64;
             if self.stays_by_survivors(&at.header) {
                 match &mut run {
-                    Some(run) if run.end == at.position => run.end = at.end(),
+                    Some(run) if run.end == at.position && self.scratch.run.len() < RUN_BATCHES_MAX => {
+                        run.end = at.end();
+                    }
                     _ => {
                         self.copy(&headers, run.take())?;
                         run = Some(at.position..at.end());

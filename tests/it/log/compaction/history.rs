@@ -85,7 +85,8 @@ impl Bench {
             Step::Roll => drop(self.log().roll().unwrap()),
             Step::Clean { memory_keys } => {
                 let memory_bytes = u64::from(*memory_keys) * 44 + 16 * 44;
-                let options = CleanOptions { memory_bytes, load_factor: 0.5, buffer_bytes: 300, ..CleanOptions::default() };
+                let options =
+                    CleanOptions { memory_bytes, load_factor: 0.5, buffer_bytes: 300, ..CleanOptions::default() };
                 let before = self.clean_end();
                 let cleaned = self.clean(&options).unwrap();
                 assert!(cleaned.end_offset.0 >= before);

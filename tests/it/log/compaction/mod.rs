@@ -2,6 +2,7 @@
 
 mod crash;
 mod history;
+mod meanwhile;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,148 @@
+//! What comes between the passes of a round, and what a round that ended early leaves.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use stratalog::log::{CleanError, CleanOptions, Log};
+use stratalog::platform::disk::{Disk, DiskObserver, DiskOp, FileId};
+use stratalog_protocol::records::CodecId;
+use stratalog_types::Offset;
+
+use super::{Bench, config, read_everything, record};
+use crate::log::harness::NOW_MS;
+
+type Hook = Box<dyn Fn(usize) -> io::Result<()> + Send + Sync>;
+
+/// Calls with the number of each cleaned segment that is begun.
+struct AtCleaned {
+    begun: AtomicUsize,
+    hook: Hook,
+}
+
+impl DiskObserver for AtCleaned {
+    fn file_id(&self, _: &Path) -> FileId {
+        FileId::default()
+    }
+
+    fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
+        match operation {
+            DiskOp::Create(path) if path.to_string_lossy().ends_with(".log.cleaned") => {
+                (self.hook)(self.begun.fetch_add(1, Ordering::SeqCst) + 1)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn bench_with(hook: Hook) -> Bench {
+    let disk = Disk::observed(Arc::new(AtCleaned { begun: AtomicUsize::new(0), hook }));
+    Bench::on(config(), disk)
+}
+
+/// Several closed segments, of which the first keep nothing.
+fn fill(bench: &mut Bench) {
+    for at in 0..120i64 {
+        let key = [u8::try_from(at % 3).unwrap()];
+        bench.append(&[record(&key, Some(b"a value of some length"), NOW_MS + at)], CodecId::NONE, None, false);
+    }
+    bench.log().roll().unwrap();
+}
+
+#[test]
+fn holes_of_a_round_that_ended_early_are_none_of_a_damaged_log() {
+    let mut bench = bench_with(Box::new(|begun| match begun {
+        2 => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    }));
+    fill(&mut bench);
+    let error = bench.clean(&CleanOptions::default()).unwrap_err();
+    assert!(matches!(error, CleanError::Log(_)), "{error}");
+    assert!(!bench.config.may_have_holes);
+    let (_, seen) = read_everything(&bench.log(), Offset(0), 1000);
+    assert!(seen.len() < 120 && seen.first().unwrap().offset > 0, "the first segment was swapped");
+    assert_eq!(bench.clean_end(), 0);
+    bench.reopen();
+    let (_, again) = read_everything(&bench.log(), Offset(0), 1000);
+    assert_eq!(again, seen);
+    assert!(bench.log().offset_for_timestamp(NOW_MS).unwrap().is_some());
+    bench.clean(&CleanOptions::default()).unwrap();
+    bench.check(false);
+}
+
+#[test]
+fn an_empty_cleaned_segment_is_passed_over_by_the_upload() {
+    let mut bench = Bench::new(config());
+    fill(&mut bench);
+    bench.clean(&CleanOptions::default()).unwrap();
+    let log = bench.log();
+    let sizes: Vec<u64> = log.closed_segments().iter().map(|segment| segment.bytes).collect();
+    assert!(sizes.len() > 2 && sizes.first() == Some(&0), "{sizes:?}");
+    let (end, bytes) = log.closed_segment_beyond(Offset(0)).unwrap();
+    let reader = log.segment_for_upload(Offset(0)).unwrap().expect("a segment with batches");
+    assert_eq!((reader.end_offset, reader.bytes), (end, bytes));
+    assert_eq!(reader.base_offset.0, *bench.expected(120).keys().next().unwrap());
+}
+
+/// Of a run of more batches than are copied at a time.
+#[test]
+fn many_batches_that_stay_whole_are_copied() {
+    let mut bench = Bench::new(stratalog::log::LogConfig { segment_bytes: 1 << 20, ..config() });
+    for at in 0..9000i64 {
+        let batch_key = at.to_be_bytes();
+        bench.append(&[record(&batch_key, Some(b"v"), NOW_MS + at)], CodecId::NONE, None, false);
+    }
+    bench.log().roll().unwrap();
+    bench.clean(&CleanOptions::default()).unwrap();
+    let (_, seen) = read_everything(&bench.log(), Offset(0), 1 << 16);
+    assert_eq!(seen.len(), 9000);
+}
+
+#[test]
+fn segments_that_are_removed_under_a_round_are_a_change() {
+    let log: Arc<std::sync::OnceLock<Arc<Log>>> = Arc::default();
+    let removing = log.clone();
+    let mut bench = bench_with(Box::new(move |begun| {
+        if let (1, Some(log)) = (begun, removing.get()) {
+            log.set_log_start_offset(Offset(100)).unwrap();
+            log.delete_local_below(Offset(100)).unwrap();
+        }
+        Ok(())
+    }));
+    fill(&mut bench);
+    assert!(log.set(bench.log()).is_ok());
+    let error = bench.clean(&CleanOptions::default()).unwrap_err();
+    assert!(matches!(error, CleanError::Changed), "{error:?}");
+    bench.clean(&CleanOptions::default()).unwrap();
+    let start = bench.log().local_log_start_offset();
+    assert!(start > Offset(0) && start <= Offset(100), "{start}");
+}
+
+/// Each round replaces segments that somebody looks through.
+#[test]
+fn a_look_by_time_survives_the_swaps() {
+    let mut bench = Bench::new(config());
+    fill(&mut bench);
+    let done = Arc::new(AtomicBool::new(false));
+    let looking = {
+        let (done, log) = (done.clone(), bench.log());
+        std::thread::spawn(move || {
+            while !done.load(Ordering::SeqCst) {
+                log.offset_for_timestamp(i64::MAX).unwrap();
+                // What was below that end may be superseded by now.
+                log.max_timestamp_offset(log.log_end_offset()).unwrap();
+                log.offset_for_timestamp(NOW_MS).unwrap().unwrap();
+            }
+        })
+    };
+    for _ in 0..40 {
+        if looking.is_finished() {
+            break;
+        }
+        fill(&mut bench);
+        bench.clean(&CleanOptions::default()).unwrap();
+    }
+    done.store(true, Ordering::SeqCst);
+    looking.join().unwrap();
+}
