@@ -104,7 +104,6 @@ pub fn recover(
     let mut recovery = Recovery {
         dir,
         path,
-        partition,
         config,
         files: &files,
         recovery_point,
@@ -144,7 +143,6 @@ fn read_epochs(path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
 struct Recovery<'a> {
     dir: &'a LogDir,
     path: &'a Path,
-    partition: &'a TopicPartition,
     config: &'a LogConfig,
     files: &'a [(i64, String)],
     recovery_point: RecoveryPoint,
@@ -222,8 +220,9 @@ impl Recovery<'_> {
             if at == 0 {
                 self.end = base;
             }
-            // A gap above the recovery point: the end of the segment before never reached the disk.
-            if at >= walked && base > self.end && self.recovery_point.is_below(base) && !self.may_be_hole() {
+            // A gap above the recovery point: the end of the segment before never reached the disk. No hole of a
+            // compaction lies there: before a swap the recovery point passes what is replaced, and the cleaner's counts.
+            if at >= walked && base > self.end && self.recovery_point.is_below(base) {
                 self.check_end(Offset::ZERO)?;
                 return self.set_aside(bases.get(at..).unwrap_or_default());
             }
@@ -238,11 +237,6 @@ impl Recovery<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Whether compaction may have left a gap: what is before it all reads as batches.
-    fn may_be_hole(&self) -> bool {
-        self.cut_bytes == 0 && (self.config.may_have_holes || self.dir.was_compacted(self.partition))
     }
 
     /// The first segment that reaches past the recovery point.
