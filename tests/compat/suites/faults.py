@@ -337,9 +337,9 @@ class Faults:
             self.verify(load, broker)
 
     def case_a_bit_flipped_in_a_closed_segment(self):
-        """Below the recovery point: never cut; the partition says where it is damaged, the others serve."""
+        """Below the recovery point: never cut. The scrub says where it is damaged, the others serve."""
         with self.broker(stratalog_log_scrub_bytes_per_second="100000000") as broker:
-            load = self.damaged(broker, self.flip, "00000000000000000000.log")
+            load = self.damaged(broker, self.flip, "00000000000000000000.log", clean=True)
             check(self.closed(broker).stat().st_size > 900_000, "the segment was cut")
             with Connection(broker.bootstrap) as connection:
                 check(connection.fetch(*WELL, 0)[0] == 0, "the other partition does not answer")
