@@ -85,8 +85,7 @@ pub enum StopError {
 /// A broker that serves.
 pub struct Running {
     pub node: Arc<Node>,
-    /// Each listener's name and the address that it is bound to.
-    pub listening: Vec<(String, SocketAddr)>,
+    pub listening: Listening,
     /// Where metrics and health are served.
     pub admin: Option<SocketAddr>,
     /// Controls the tier as the admin HTTP does.
@@ -117,50 +116,17 @@ pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Resul
     // Before the first client, so that none takes a group that is not loaded for one that is not there.
     let loading = node.groups.open();
 
-    let mut listening = Vec::new();
-    let mut serving = JoinSet::new();
-    let network = &node.config.network;
-    let admission = net::Admission::new(network.connections_max, network.connections_per_ip_max, node.metrics.clone());
-    let memory = net::RequestMemory::new(network.queued_request_bytes_max, SLOW_REQUEST_AFTER, node.metrics.clone());
-    let answers = net::AnswerMemory::new(
-        network.fetch_memory_bytes_max,
-        network.fetch_bytes_max as usize,
-        SLOW_READER_AFTER,
-        node.metrics.clone(),
-    );
-    for listener in &node.config.listeners {
-        let server = bind(&node, listener, &admission, &memory, &answers).await?;
-        listening.push((listener.name.clone(), server.local_address()));
-        serving.spawn(server.run(api::dispatch(node.clone()), stopped.clone()));
-    }
+    let (listening, serving) = listen(&node, &stopped).await?;
     let mut background = JoinSet::new();
     background.spawn(maintain(node.clone(), stopped.clone()));
     background.spawn(loading);
     background.spawn(node.groups.clone().run(stopped.clone()));
     let tier_tasks = ServiceHandle::default();
-    let service = Service {
-        tier: node.partitions.tier().cloned(),
-        partitions: node.partitions.clone(),
-        metadata: node.metadata.clone(),
-        metrics: node.metrics.clone(),
-        clock: node.clock.clone(),
-        handle: tier_tasks.clone(),
-        interval: node.config.tier.as_ref().map_or(Duration::from_secs(30), |tier| tier.task_interval),
-        expire_concurrency: node.config.tier.as_ref().map_or(1, |tier| tier.expire_concurrency),
-        retention_interval: node.config.log.retention_check_interval,
-        purges: tokio::sync::Mutex::default(),
-    };
-    background.spawn(service.run(stopped.clone()));
-    let settings = Arc::downgrade(&node);
-    let config = move || match settings.upgrade() {
-        Some(node) => CleanerConfig::of(&node.settings()),
-        None => CleanerConfig::of(&Settings::defaults(Mode::Kafka)),
-    };
-    let cleaner = Cleaner::new(node.partitions.clone(), node.metrics.clone(), Box::new(config));
-    background.spawn(cleaner.run(stopped.clone()));
-    if node.config.log.scrub_bytes_per_second > 0 {
-        let rate = node.config.log.scrub_bytes_per_second;
-        let scrubber = Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), rate);
+    background.spawn(tier_service(&node, &tier_tasks).run(stopped.clone()));
+    background.spawn(cleaner(&node).run(stopped.clone()));
+    let scrub_rate = node.config.log.scrub_bytes_per_second;
+    if scrub_rate > 0 {
+        let scrubber = Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), scrub_rate);
         background.spawn(scrubber.run(stopped.clone()));
     }
     background.spawn(store::meter(meter, node.metadata.clone(), node.metrics.clone(), stopped.clone()));
@@ -171,31 +137,77 @@ pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Resul
         Some(listener) => {
             let service = admin::Service::bind(listener, handle.clone(), node.metrics.clone()).await?;
             let address = service.address();
-            let mut stopping = stopped.clone();
-            background.spawn(async move {
-                let served = service.run(async move {
-                    let _ = stopping.wait_for(|stop| *stop).await;
-                });
-                if let Err(error) = served.await {
-                    tracing::error!("admin HTTP ended: {error}");
-                }
-            });
+            background.spawn(serve_admin(service, stopped.clone()));
             Some(address)
         }
         None => None,
     };
     // With a tier, the first answer of its bucket says whether the broker is ready.
-    match node.partitions.tier() {
-        Some(tier) => {
-            let what = format!("asking {}", tier.config.location);
-            let _ = readiness.send(Readiness::Starting { what });
-        }
-        None => {
-            let _ = readiness.send(Readiness::Ready);
-        }
-    }
+    let now = match node.partitions.tier() {
+        Some(tier) => Readiness::Starting { what: format!("asking {}", tier.config.location) },
+        None => Readiness::Ready,
+    };
+    let _ = readiness.send(now);
     background.spawn(health::watch(node.clone(), readiness.clone(), stopped.clone()));
     Ok(Running { node, listening, admin, control: handle, readiness, controlling, stop, serving, background })
+}
+
+/// Each listener's name and the address that it is bound to.
+type Listening = Vec<(String, SocketAddr)>;
+
+/// Binds every listener; their connections are the tasks of the set.
+async fn listen(node: &Arc<Node>, stopped: &watch::Receiver<bool>) -> Result<(Listening, JoinSet<()>), StartError> {
+    let network = &node.config.network;
+    let admission = net::Admission::new(network.connections_max, network.connections_per_ip_max, node.metrics.clone());
+    let memory = net::RequestMemory::new(network.queued_request_bytes_max, SLOW_REQUEST_AFTER, node.metrics.clone());
+    let answers = net::AnswerMemory::new(
+        network.fetch_memory_bytes_max,
+        network.fetch_bytes_max as usize,
+        SLOW_READER_AFTER,
+        node.metrics.clone(),
+    );
+    let (mut listening, mut serving) = (Vec::new(), JoinSet::new());
+    for listener in &node.config.listeners {
+        let server = bind(node, listener, &admission, &memory, &answers).await?;
+        listening.push((listener.name.clone(), server.local_address()));
+        serving.spawn(server.run(api::dispatch(node.clone()), stopped.clone()));
+    }
+    Ok((listening, serving))
+}
+
+fn tier_service(node: &Node, handle: &ServiceHandle) -> Service {
+    let tier = node.config.tier.as_ref();
+    Service {
+        tier: node.partitions.tier().cloned(),
+        partitions: node.partitions.clone(),
+        metadata: node.metadata.clone(),
+        metrics: node.metrics.clone(),
+        clock: node.clock.clone(),
+        handle: handle.clone(),
+        interval: tier.map_or(Duration::from_secs(30), |tier| tier.task_interval),
+        expire_concurrency: tier.map_or(1, |tier| tier.expire_concurrency),
+        retention_interval: node.config.log.retention_check_interval,
+        purges: tokio::sync::Mutex::default(),
+    }
+}
+
+/// The log cleaner; it looks at the configuration of the moment before each round.
+fn cleaner(node: &Arc<Node>) -> Arc<Cleaner> {
+    let settings = Arc::downgrade(node);
+    let config = move || match settings.upgrade() {
+        Some(node) => CleanerConfig::of(&node.settings()),
+        None => CleanerConfig::of(&Settings::defaults(Mode::Kafka)),
+    };
+    Cleaner::new(node.partitions.clone(), node.metrics.clone(), Box::new(config))
+}
+
+async fn serve_admin(service: admin::Service, mut stopped: watch::Receiver<bool>) {
+    let served = service.run(async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    if let Err(error) = served.await {
+        tracing::error!("admin HTTP ended: {error}");
+    }
 }
 
 struct Opening {
