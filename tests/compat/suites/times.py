@@ -193,21 +193,29 @@ class Times:
             answer = self.same(Asking.produce_8, "by-time", batch_at(batch, self.random.randbytes(3000)))
             check(answer["error"] == 0, f"{answer}")
             times += batch
-        asked = 0
+        asked, blind = 0, 0
         for _ in range(3):
-            for timestamp in self.spread(times):
-                self.same(Asking.at_time, "by-time", timestamp)
-                asked += 1
             start = self.same(Asking.at_time, "by-time", -2)[2]
+            for timestamp in self.spread(times, start):
+                ours, kafka = self.ask(Asking.at_time, "by-time", timestamp)
+                if timestamp >= 0:
+                    first = next((at for at in range(start, len(times)) if times[at] >= timestamp), None)
+                    truth = (0, -1, -1) if first is None else (0, times[first], first)
+                    check(ours == truth, f"time {timestamp}: ours {ours}, of the records {truth}, log start {start}")
+                    # Kafka looks only into the first segment that ever held such a time, deleted records counted.
+                    if kafka == (0, -1, -1) != truth and max(times[:start], default=-1) >= timestamp:
+                        blind += 1
+                        continue
+                check(ours == kafka, f"time {timestamp}: ours {ours}, Kafka {kafka}, log start {start}")
+                asked += 1
             # Within the first segment: Kafka finds nothing in the next ones until it has deleted those before.
             self.same(Asking.delete_below, "by-time", start + 37)
-        return f"{len(times)} records, {asked} times"
+        return f"{len(times)} records, {asked} times, {blind} that Kafka cannot see past deleted records"
 
-    def spread(self, times):
+    def spread(self, times, start):
         special = [-1, -2, -4, 0, min(times), max(times), max(times) + 1, 1 << 62]
         near = [time + self.random.randrange(-1, 2) for time in self.random.sample(times, 120)]
         # What was deleted counts for Kafka's newest record, and not for ours.
-        start = self.same(Asking.at_time, "by-time", -2)[2]
         newest = [-3] if start == 0 else []
         return special + newest + near
 
