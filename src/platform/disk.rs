@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -181,6 +182,28 @@ impl DiskFile {
     /// Reads until `buffer` is full or the file ends; answers the bytes read.
     pub fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         read_at(&self.file, buffer, position)
+    }
+
+    /// Reads a range through `buffer`, and hands on each piece with its position. Ends early where the file does; answers
+    /// where.
+    pub fn read_pieces(
+        &self,
+        range: Range<u64>,
+        buffer: &mut [u8],
+        mut take: impl FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> io::Result<u64> {
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = buffer.len().min(usize::try_from(range.end - at).unwrap_or(usize::MAX));
+            let piece = buffer.get_mut(..wanted).unwrap_or_default();
+            let read = self.read_at(piece, at)?;
+            if read == 0 {
+                break;
+            }
+            take(piece.get(..read).unwrap_or_default(), at)?;
+            at += read as u64;
+        }
+        Ok(at)
     }
 
     pub fn truncate(&self, length: u64) -> io::Result<()> {

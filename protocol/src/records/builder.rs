@@ -35,21 +35,7 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// A batch with no codec, no producer, create time and no leader epoch. A producer's batch has base offset 0.
     pub fn new(base_offset: i64) -> BatchBuilder {
-        let header = BatchHeader {
-            base_offset,
-            batch_length: 0,
-            partition_leader_epoch: -1,
-            magic: 2,
-            crc: 0,
-            attributes: Attributes(0),
-            last_offset_delta: -1,
-            base_timestamp: -1,
-            max_timestamp: -1,
-            producer_id: -1,
-            producer_epoch: -1,
-            base_sequence: -1,
-            record_count: 0,
-        };
+        let header = BatchHeader::empty(base_offset);
         BatchBuilder { header, codec: CodecId::NONE, level: None, append_time: None, body: Vec::new() }
     }
 

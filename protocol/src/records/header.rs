@@ -115,6 +115,25 @@ pub enum HeaderError {
 }
 
 impl BatchHeader {
+    /// Of a batch without records, producer, epoch or times; `batch_length` and the CRC are to be filled in.
+    pub fn empty(base_offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset,
+            batch_length: 0,
+            partition_leader_epoch: -1,
+            magic: 2,
+            crc: 0,
+            attributes: Attributes(0),
+            last_offset_delta: -1,
+            base_timestamp: -1,
+            max_timestamp: -1,
+            producer_id: -1,
+            producer_epoch: -1,
+            base_sequence: -1,
+            record_count: 0,
+        }
+    }
+
     /// Reads the header at the start of `bytes`. The magic is checked first: it lies at byte 16 in every format.
     pub fn decode(bytes: &[u8]) -> Result<BatchHeader, HeaderError> {
         if let Some(magic) = bytes.get(16).map(|b| *b as i8)

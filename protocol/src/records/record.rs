@@ -165,24 +165,43 @@ pub struct NewRecord<'a> {
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
 }
 
+/// What of a record stands before its headers.
+struct Front<'a> {
+    offset_delta: i32,
+    timestamp_delta: i64,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    header_count: usize,
+}
+
+impl Front<'_> {
+    /// Appends the length and these fields, for a record whose headers take `headers_bytes`.
+    fn put(&self, out: &mut Vec<u8>, headers_bytes: usize) -> Option<()> {
+        let header_count = i32::try_from(self.header_count).ok()?;
+        let mut length = 1 + varint::len_i64(self.timestamp_delta) + varint::len_i32(self.offset_delta);
+        length += nullable_len(self.key)? + nullable_len(self.value)? + varint::len_i32(header_count);
+        let length = i32::try_from(length.checked_add(headers_bytes)?).ok()?;
+
+        out.reserve(length as usize + 5);
+        varint::put_i32(out, length);
+        out.push(0);
+        varint::put_i64(out, self.timestamp_delta);
+        varint::put_i32(out, self.offset_delta);
+        put_nullable(out, self.key);
+        put_nullable(out, self.value);
+        varint::put_i32(out, header_count);
+        Some(())
+    }
+}
+
 /// Appends the record's bytes to `out`; `None`, with `out` unchanged, when a length passes what a varint length can say.
 pub(crate) fn put_record(out: &mut Vec<u8>, offset_delta: i32, timestamp_delta: i64, record: &NewRecord) -> Option<()> {
-    let header_count = i32::try_from(record.headers.len()).ok()?;
-    let mut length = 1 + varint::len_i64(timestamp_delta) + varint::len_i32(offset_delta);
-    length += nullable_len(record.key)? + nullable_len(record.value)? + varint::len_i32(header_count);
+    let mut headers_bytes = 0;
     for (key, value) in record.headers {
-        length += nullable_len(Some(key.as_bytes()))? + nullable_len(*value)?;
+        headers_bytes += nullable_len(Some(key.as_bytes()))? + nullable_len(*value)?;
     }
-    let length = i32::try_from(length).ok()?;
-
-    out.reserve(length as usize + 5);
-    varint::put_i32(out, length);
-    out.push(0);
-    varint::put_i64(out, timestamp_delta);
-    varint::put_i32(out, offset_delta);
-    put_nullable(out, record.key);
-    put_nullable(out, record.value);
-    varint::put_i32(out, header_count);
+    let (key, value, header_count) = (record.key, record.value, record.headers.len());
+    Front { offset_delta, timestamp_delta, key, value, header_count }.put(out, headers_bytes)?;
     for (key, value) in record.headers {
         put_nullable(out, Some(key.as_bytes()));
         put_nullable(out, *value);
@@ -197,20 +216,10 @@ pub(crate) fn put_record_ref(
     timestamp_delta: i64,
     record: &RecordRef<'_>,
 ) -> Option<()> {
-    let header_count = i32::try_from(record.headers.left).ok()?;
-    let mut length = 1 + varint::len_i64(timestamp_delta) + varint::len_i32(offset_delta);
-    length += nullable_len(record.key)? + nullable_len(record.value)? + varint::len_i32(header_count);
-    let length = i32::try_from(length.checked_add(record.headers.rest.len())?).ok()?;
-
-    out.reserve(length as usize + 5);
-    varint::put_i32(out, length);
-    out.push(0);
-    varint::put_i64(out, timestamp_delta);
-    varint::put_i32(out, offset_delta);
-    put_nullable(out, record.key);
-    put_nullable(out, record.value);
-    varint::put_i32(out, header_count);
-    out.extend_from_slice(record.headers.rest);
+    let Headers { rest, left: header_count } = record.headers;
+    let (key, value) = (record.key, record.value);
+    Front { offset_delta, timestamp_delta, key, value, header_count }.put(out, rest.len())?;
+    out.extend_from_slice(rest);
     Some(())
 }
 

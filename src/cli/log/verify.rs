@@ -9,7 +9,7 @@ use super::{failed, targets};
 use crate::cli::CliError;
 use crate::cli::arguments::{Format, OutputArguments};
 use crate::cli::output::{self, human_bytes};
-use crate::log::offline::{Finding, Findings, Severity, verify};
+use crate::log::offline::{Finding, Findings, Severity, Tally, verify};
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
@@ -25,57 +25,37 @@ pub struct VerifyArguments {
 
 /// The last line of `--format json`; each finding has one of its own before.
 #[derive(Serialize)]
-pub struct Summary {
-    pub sound: bool,
-    pub partitions: u64,
-    pub segments: u64,
-    pub batches: u64,
-    pub bytes: u64,
-    pub wrong: u64,
-    pub lost: u64,
-    pub notes: u64,
-}
-
-impl Summary {
-    pub fn of(findings: &Findings<'_>) -> Summary {
-        Summary {
-            sound: findings.is_sound(),
-            partitions: findings.partitions,
-            segments: findings.segments,
-            batches: findings.batches,
-            bytes: findings.bytes,
-            wrong: findings.wrong,
-            lost: findings.lost,
-            notes: findings.notes,
-        }
-    }
+struct Summary {
+    sound: bool,
+    #[serde(flatten)]
+    tally: Tally,
 }
 
 pub fn run(arguments: &VerifyArguments) -> Result<(), CliError> {
     let targets = targets(&arguments.paths)?;
     let mut printing = Printing { format: arguments.output.format, quiet: arguments.quiet, failed: None };
-    let summary = {
+    let tally = {
         let mut findings = Findings::new(|finding| printing.print(&finding));
         for target in &targets {
             verify(target, &mut findings).map_err(|error| failed(&error))?;
         }
-        Summary::of(&findings)
+        findings.tally
     };
     printing.result()?;
     match arguments.output.format {
-        Format::Json => output::json(&summary)?,
+        Format::Json => output::json(&Summary { sound: tally.is_sound(), tally })?,
         Format::Text => output::line(&format!(
             "{} partitions, {} segments, {} batches, {}: {} wrong, {} lost, {} notes",
-            summary.partitions,
-            summary.segments,
-            summary.batches,
-            human_bytes(summary.bytes),
-            summary.wrong,
-            summary.lost,
-            summary.notes
+            tally.partitions,
+            tally.segments,
+            tally.batches,
+            human_bytes(tally.bytes),
+            tally.wrong,
+            tally.lost,
+            tally.notes
         ))?,
     }
-    if summary.sound {
+    if tally.is_sound() {
         return Ok(());
     }
     Err(CliError::failed("something is wrong; `stratalog log repair` with the same path says what can be done"))

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use stratalog_protocol::records::{Attributes, BatchHeader};
+use stratalog_protocol::records::BatchHeader;
 use stratalog_types::{LeaderEpoch, Offset};
 
 use crate::log::checkpoint;
@@ -29,21 +29,8 @@ pub fn bytes(log: &Path, position: u64, first_offset: i64, last_offset: i64) -> 
     let Some(last_offset_delta) = delta(first_offset, last_offset).filter(|delta| *delta >= 0) else {
         return Ok(bytes);
     };
-    let header = BatchHeader {
-        base_offset: first_offset,
-        batch_length: 0,
-        partition_leader_epoch: epoch_at(log, position, first_offset)?.0,
-        magic: 2,
-        crc: 0,
-        attributes: Attributes(0),
-        last_offset_delta,
-        base_timestamp: -1,
-        max_timestamp: -1,
-        producer_id: -1,
-        producer_epoch: -1,
-        base_sequence: -1,
-        record_count: 0,
-    };
+    let partition_leader_epoch = epoch_at(log, position, first_offset)?.0;
+    let header = BatchHeader { partition_leader_epoch, last_offset_delta, ..BatchHeader::empty(first_offset) };
     put_empty(&header, &mut bytes).map_err(|what| Error::invalid(log, what))?;
     Ok(bytes)
 }

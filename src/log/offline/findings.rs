@@ -68,9 +68,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Takes findings as they come, and counts.
-pub struct Findings<'a> {
-    take: Box<dyn FnMut(Finding) + 'a>,
+/// How much was looked at, and how many findings of each severity there were.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Tally {
     pub partitions: u64,
     pub segments: u64,
     pub batches: u64,
@@ -80,22 +80,29 @@ pub struct Findings<'a> {
     pub notes: u64,
 }
 
+impl Tally {
+    pub fn is_sound(&self) -> bool {
+        self.wrong == 0 && self.lost == 0
+    }
+}
+
+/// Takes findings as they come, and counts.
+pub struct Findings<'a> {
+    take: Box<dyn FnMut(Finding) + 'a>,
+    pub tally: Tally,
+}
+
 impl<'a> Findings<'a> {
     pub fn new(take: impl FnMut(Finding) + 'a) -> Findings<'a> {
-        let take = Box::new(take);
-        Findings { take, partitions: 0, segments: 0, batches: 0, bytes: 0, wrong: 0, lost: 0, notes: 0 }
+        Findings { take: Box::new(take), tally: Tally::default() }
     }
 
     pub fn add(&mut self, finding: Finding) {
         match finding.severity {
-            Severity::Note => self.notes += 1,
-            Severity::Wrong => self.wrong += 1,
-            Severity::Lost => self.lost += 1,
+            Severity::Note => self.tally.notes += 1,
+            Severity::Wrong => self.tally.wrong += 1,
+            Severity::Lost => self.tally.lost += 1,
         }
         (self.take)(finding);
-    }
-
-    pub fn is_sound(&self) -> bool {
-        self.wrong == 0 && self.lost == 0
     }
 }

@@ -16,7 +16,7 @@ mod target;
 
 pub use super::segment::index::{OffsetEntry, TimeEntry};
 pub use batches::{Batches, Found};
-pub use findings::{Finding, Findings, Severity};
+pub use findings::{Finding, Findings, Severity, Tally};
 pub use indexes::{read_offset_index, read_time_index};
 pub use repair::{Action, Repair, plan, plan_to_apply};
 pub use target::{FileKind, Kind, Target, kind_of};

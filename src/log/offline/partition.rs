@@ -92,7 +92,7 @@ pub fn verify_partition(
     checkpointed: Option<Checkpointed>,
     findings: &mut Findings<'_>,
 ) -> Result<PartitionFacts, Error> {
-    findings.partitions += 1;
+    findings.tally.partitions += 1;
     let mut facts = PartitionFacts::default();
     if let Err(error) = checkpoint::read_topic_id(path) {
         told(error, findings)?;

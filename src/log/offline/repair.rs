@@ -354,28 +354,19 @@ fn sync_parent(disk: &Disk, file: &Path) -> Result<(), Error> {
     disk.sync_directory(parent).map_err(Error::io("sync directory", parent))
 }
 
-/// Copies `from..until` behind what `to` has, and answers where that ends.
-fn copy(source: &DiskFile, from: u64, until: u64, to: &DiskFile, mut end: u64) -> std::io::Result<u64> {
-    let mut buffer = vec![0; COPY_BYTES];
-    let mut at = from;
-    while at < until {
-        let wanted = buffer.len().min(usize::try_from(until - at).unwrap_or(usize::MAX));
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = source.read_at(piece, at)?;
-        if read == 0 {
-            break;
-        }
-        to.write_at(piece.get(..read).unwrap_or_default(), end)?;
-        (at, end) = (at + read as u64, end + read as u64);
-    }
-    Ok(end)
+/// Copies a range to where `end` says, and answers where that ends.
+fn copy(source: &DiskFile, range: Range<u64>, to: &DiskFile, end: u64) -> std::io::Result<u64> {
+    let start = range.start;
+    let reached =
+        source.read_pieces(range, &mut vec![0; COPY_BYTES], |piece, at| to.write_at(piece, end + (at - start)))?;
+    Ok(end + (reached - start))
 }
 
-fn keep_aside(disk: &Disk, log: &Path, source: &DiskFile, from: u64, until: u64, suffix: &str) -> Result<(), Error> {
-    let aside = free_name(&log.with_extension(from.to_string()), suffix);
+fn keep_aside(disk: &Disk, log: &Path, source: &DiskFile, range: Range<u64>, suffix: &str) -> Result<(), Error> {
+    let aside = free_name(&log.with_extension(range.start.to_string()), suffix);
     let failed = |e| Error::io("write", &aside)(e);
     let to = disk.create_new(&aside).map_err(failed)?;
-    copy(source, from, until, &to, 0).map_err(failed)?;
+    copy(source, range, &to, 0).map_err(failed)?;
     to.sync().map_err(failed)?;
     sync_parent(disk, log)
 }
@@ -384,7 +375,7 @@ fn cut_tail(disk: &Disk, log: &Path, position: u64) -> Result<(), Error> {
     let failed = |e| Error::io("repair", log)(e);
     let file = disk.open(log).map_err(failed)?;
     let size_bytes = file.length().map_err(failed)?;
-    keep_aside(disk, log, &file, position, size_bytes, names::CUT_SUFFIX)?;
+    keep_aside(disk, log, &file, position..size_bytes, names::CUT_SUFFIX)?;
     file.truncate(position).and_then(|()| file.sync()).map_err(failed)
 }
 
@@ -393,14 +384,14 @@ fn drop_bytes(disk: &Disk, log: &Path, bad: Range<u64>, filler: &[u8]) -> Result
     let failed = |e| Error::io("repair", log)(e);
     let file = disk.open(log).map_err(failed)?;
     let size_bytes = file.length().map_err(failed)?;
-    keep_aside(disk, log, &file, bad.start, bad.end, names::DAMAGED_SUFFIX)?;
+    keep_aside(disk, log, &file, bad.clone(), names::DAMAGED_SUFFIX)?;
     let mut name = log.as_os_str().to_owned();
     name.push(".tmp");
     let whole = PathBuf::from(name);
     let to = disk.create(&whole).map_err(failed)?;
-    let copied = copy(&file, 0, bad.start, &to, 0)
+    let copied = copy(&file, 0..bad.start, &to, 0)
         .and_then(|at| to.write_at(filler, at).map(|()| at + filler.len() as u64))
-        .and_then(|at| copy(&file, bad.end, size_bytes, &to, at));
+        .and_then(|at| copy(&file, bad.end..size_bytes, &to, at));
     copied.and_then(|_| to.sync()).map_err(failed)?;
     // The indexes of what was there must not outlive it.
     remove_indexes(disk, log)?;

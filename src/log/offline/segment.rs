@@ -48,7 +48,7 @@ pub fn verify(
 ) -> Result<SegmentFacts, Error> {
     let path = names::offset_file(directory, base_offset, names::LOG_SUFFIX);
     let mut batches = Batches::open(&path, Some(base_offset))?;
-    let wrong_before = findings.wrong;
+    let wrong_before = findings.tally.wrong;
     let mut indexes = IndexCheck::open(directory, base_offset, findings)?;
     let mut bad: Vec<BadBytes> = Vec::new();
     let mut markers = BTreeSet::new();
@@ -60,7 +60,7 @@ pub fn verify(
                     gap.until_offset = Some(at.header.base_offset);
                     indexes.skip_to(&at);
                 }
-                findings.batches += 1;
+                findings.tally.batches += 1;
                 indexes.batch(&at, findings);
                 if at.header.attributes.is_control_batch() {
                     note_abort(&batches, &at, &mut markers)?;
@@ -87,8 +87,8 @@ pub fn verify(
             }
         }
     }
-    findings.segments += 1;
-    findings.bytes += batches.size_bytes();
+    findings.tally.segments += 1;
+    findings.tally.bytes += batches.size_bytes();
     let is_closed = next_base.is_some();
     // Over bad bytes the indexes may tell of batches that cannot be seen.
     if bad.is_empty() {
@@ -104,7 +104,7 @@ pub fn verify(
         next_offset: batches.next_offset(),
         size_bytes: batches.size_bytes(),
         bad,
-        is_index_wrong: findings.wrong > wrong_before && !epoch_complained,
+        is_index_wrong: findings.tally.wrong > wrong_before && !epoch_complained,
     })
 }
 

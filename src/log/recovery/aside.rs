@@ -58,24 +58,12 @@ pub fn free_name(directory: &Path, base: i64, position: u64, suffix: &str) -> Pa
 /// Copies `from..until` of a log to a new synced file. Nothing but zeros, as a file that was extended and never written
 /// has, is not worth one.
 fn copy_aside(disk: &Disk, log: &DiskFile, from: u64, until: u64, aside: &Path) -> io::Result<()> {
-    let mut buffer = vec![0; READ_BYTES];
     let mut to: Option<DiskFile> = None;
-    let mut at = from;
-    while at < until {
-        let wanted = buffer.len().min(usize::try_from(until - at).unwrap_or(usize::MAX));
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = log.read_at(piece, at)?;
-        if read == 0 {
-            break;
-        }
-        let piece = piece.get(..read).unwrap_or_default();
+    log.read_pieces(from..until, &mut vec![0; READ_BYTES], |piece, at| {
         if to.is_none() && piece.iter().any(|byte| *byte != 0) {
             to = Some(disk.create(aside)?);
         }
-        if let Some(to) = &to {
-            to.write_at(piece, at - from)?;
-        }
-        at += read as u64;
-    }
+        to.as_ref().map_or(Ok(()), |to| to.write_at(piece, at - from))
+    })?;
     to.map_or(Ok(()), |to| to.sync())
 }

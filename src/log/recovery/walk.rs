@@ -260,19 +260,12 @@ pub fn batch_crc(log: &DiskFile, position: u64, header: &BatchHeader, buffer: &m
     const COVERED_FROM: u64 = 21;
     debug_assert!(COVERED_FROM < BATCH_HEADER_BYTES as u64);
     let end = position + header.batch_bytes() as u64;
-    let mut at = position + COVERED_FROM;
     let mut crc = 0;
-    while at < end {
-        let wanted = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        let read = log.read_at(piece, at)?;
-        if read == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        crc = crc32c::crc32c_append(crc, piece.get(..read).unwrap_or_default());
-        at += read as u64;
-    }
-    Ok(crc)
+    let reached = log.read_pieces(position + COVERED_FROM..end, buffer, |piece, _| {
+        crc = crc32c::crc32c_append(crc, piece);
+        Ok(())
+    })?;
+    if reached < end { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(crc) }
 }
 
 pub fn first_timestamp(log: &DiskFile, size_bytes: u64) -> io::Result<Option<i64>> {

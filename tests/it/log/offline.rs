@@ -90,8 +90,8 @@ fn what_a_broker_wrote_is_sound() {
     let mut findings = Findings::new(|_| {});
     verify(&Target::of(directory.path()).unwrap(), &mut findings).unwrap();
     let logs = files(directory.path(), "log");
-    assert_eq!((findings.partitions, findings.segments), (1, logs.len() as u64));
-    assert!(findings.batches > 400 && findings.is_sound());
+    assert_eq!((findings.tally.partitions, findings.tally.segments), (1, logs.len() as u64));
+    assert!(findings.tally.batches > 400 && findings.tally.is_sound());
     for suffix in ["log", "index", "timeindex", "txnindex", "snapshot"] {
         for file in files(directory.path(), suffix) {
             assert_eq!(wrong(&file), [], "{}", file.display());
