@@ -14,6 +14,8 @@ NEVER = str((1 << 63) - 1)
 COST = (("cpu_s", "{:.2f} CPU s"), ("rss_mib", "{:,.0f} MiB"), ("files", "{:,.0f} files"))
 PARTITIONS_PER_TOPIC = 1000
 DATA_PARTITIONS = 200
+# Kafka takes minutes with 10,000 partitions.
+PATIENCE_S = 1200
 
 
 class Start:
@@ -53,10 +55,10 @@ class Start:
         for how in ("clean stop", "kill -9"):
             def body(contender):
                 # A round of checkpoints after the records; then nothing is written.
-                contender.broker.kill() if how == "kill -9" else contender.broker.stop()
+                contender.broker.kill() if how == "kill -9" else contender.broker.stop(PATIENCE_S)
                 return timed_start(contender, last, index)
 
-            self.bench.alternate(self.new_row(f"start after {how}, {what}"), body, 0, warm_ups=1)
+            self.bench.alternate(self.new_row(f"start after {how}, {what}"), body, 0, warm_ups=0)
 
     def unsynced(self, total):
         """Records that nobody waited for, and the end comes at once."""
@@ -81,6 +83,7 @@ def settings():
 
 
 def timed_start(contender, topic, partition) -> dict:
+    contender.broker.start_timeout_s = PATIENCE_S
     began = time.monotonic()
     contender.broker.restart()
     contender.wait_for_leader(topic, partition)

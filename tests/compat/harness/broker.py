@@ -60,8 +60,8 @@ class Broker:
         self.kill()
         raise StartError(f"{self.name} not ready after {self.start_timeout_s:.0f} s:\n{text[-3000:]}")
 
-    def stop(self) -> int:
-        return processes.stop(self.process) if self.process else 0
+    def stop(self, timeout_s: float = 60) -> int:
+        return processes.stop(self.process, timeout_s=timeout_s) if self.process else 0
 
     def kill(self) -> None:
         if self.process:
