@@ -6,8 +6,10 @@
 
 use std::io;
 
+use super::index::Entry;
 use super::index::{Index, OffsetEntry, TimeEntry, decode_all};
-use super::{Entry, Indexes, Segment, Tail, scan_to};
+use super::lookup::scan_to;
+use super::{Indexes, Segment, Tail};
 use crate::log::names;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError};
 use crate::platform::disk::DiskFile;

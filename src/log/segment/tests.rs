@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{FileCache, ScanError, Segment};
+use super::{FileCache, Segment};
+use crate::log::scan::ScanError;
 use crate::metrics::Metrics;
 use crate::platform::disk::Disk;
 

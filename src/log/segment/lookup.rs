@@ -1,0 +1,201 @@
+//! Where a record is: by offset, by time, by bytes. An index says where to begin; the batches say what is there, and an
+//! index that they contradict is not believed any more.
+
+use std::cmp::Ordering;
+use std::io;
+use std::sync::atomic;
+
+use super::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
+use super::{Indexes, Segment, check};
+use crate::log::error::ReadError;
+use crate::log::scan::{BatchAt, HeaderScan, ScanError};
+use crate::platform::disk::DiskFile;
+use crate::platform::read_lock;
+
+impl Segment {
+    /// The first offset that the batches of a closed segment do not reach, if they end too early.
+    pub fn missing_from(&self) -> Result<Option<i64>, ScanError> {
+        if self.end_checked.load(atomic::Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let (size_bytes, next_offset) = self.end();
+        let file = self.file()?;
+        let by_index = match self.last_offset_entry()? {
+            Some(entry) => self.reached_from(&file, entry, size_bytes)?,
+            None => None,
+        };
+        let reached = match by_index {
+            Some(reached) => reached,
+            None => reached(&file, 0, size_bytes, None)?.unwrap_or(self.base_offset),
+        };
+        let whole = reached >= next_offset;
+        self.end_checked.store(whole, atomic::Ordering::SeqCst);
+        Ok((!whole).then_some(reached))
+    }
+
+    /// What the batches from an index entry on reach. `None`: the batches say otherwise than the entry.
+    fn reached_from(&self, file: &DiskFile, entry: OffsetEntry, size_bytes: u64) -> Result<Option<i64>, ScanError> {
+        let last_offset = self.base_offset + i64::from(entry.relative_offset);
+        match reached(file, u64::from(entry.position), size_bytes, Some(last_offset)) {
+            Ok(Some(reached)) => return Ok(Some(reached)),
+            Ok(None) | Err(ScanError::Bad { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.distrust_indexes("the last entry of the offset index is wrong");
+        Ok(None)
+    }
+
+    fn floor<E: Entry>(
+        &self,
+        pick: impl Fn(&Indexes) -> &Index<E>,
+        file: impl Fn() -> io::Result<DiskFile>,
+        order: impl Fn(&E) -> Ordering,
+    ) -> io::Result<Option<E>> {
+        self.load_indexes()?;
+        let in_file = {
+            let tail = read_lock(&self.tail);
+            let Some(indexes) = &tail.indexes else { return Ok(None) };
+            let index = pick(indexes);
+            if let Some(entry) = index.floor_pending(&order) {
+                return Ok(Some(entry));
+            }
+            index.in_file()
+        };
+        if in_file == 0 {
+            return Ok(None);
+        }
+        floor_in_file(&file()?, in_file, order)
+    }
+
+    /// A position at or before the batch that contains `offset`.
+    pub(super) fn position_floor(&self, offset: i64) -> io::Result<u64> {
+        let Ok(relative) = u32::try_from(offset - self.base_offset) else {
+            return Ok(0);
+        };
+        let floor = self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.relative_offset.cmp(&relative))?;
+        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The start of a batch at or before `position`.
+    fn batch_floor(&self, position: u64) -> io::Result<u64> {
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        let floor = self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.position.cmp(&position))?;
+        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// An offset at or before the first record whose timestamp is `timestamp` or later, and the time index says so.
+    pub fn offset_floor_for_time(&self, timestamp: i64) -> io::Result<i64> {
+        // Strictly before: the entry's own batch may be the answer, and the scan starts there.
+        let order = |e: &TimeEntry| if e.timestamp < timestamp { Ordering::Less } else { Ordering::Greater };
+        self.check_times()?;
+        let floor = self.floor(|i| &i.times, || self.time_index_file(), order)?;
+        let Some(entry) = floor else { return Ok(self.base_offset) };
+        if check::is_of_a_batch(self, &entry)? {
+            return Ok(self.base_offset + i64::from(entry.relative_offset));
+        }
+        self.distrust_indexes("an entry of the time index is of no batch");
+        Ok(self.base_offset)
+    }
+
+    /// The first batch that ends at `offset` or later, and an open file.
+    pub fn locate(&self, offset: i64) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
+        let (size_bytes, _) = self.end();
+        let file = self.file().map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let floor = self.position_floor(offset).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        match scan_to(&file, floor, size_bytes, offset) {
+            // An index that points beside the batches, or past the one sought, is not believed.
+            Err(ScanError::Bad { .. }) if floor > 0 => {}
+            Ok(Some(at)) if floor > 0 && at.position == floor && at.header.base_offset > offset => {}
+            found => {
+                return found.map(|at| at.map(|at| (at, file))).map_err(|e| self.read_error(e));
+            }
+        }
+        self.distrust_indexes("an entry of the offset index is wrong");
+        let found = scan_to(&file, 0, size_bytes, offset).map_err(|e| self.read_error(e))?;
+        Ok(found.map(|at| (at, file)))
+    }
+
+    /// The end of the last whole batch from `start` on that ends at `limit` or before it, and before `until`; with the
+    /// offset after it. `start` is the position of a batch, which is the answer's minimum: then both are `None`.
+    pub fn last_whole_batch(
+        &self,
+        file: &DiskFile,
+        start: u64,
+        limit: u64,
+        until: i64,
+    ) -> Result<Option<(u64, i64)>, ReadError> {
+        let (size_bytes, _) = self.end();
+        let limit = limit.min(size_bytes);
+        let by_bytes = self.batch_floor(limit).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let by_offset = self.position_floor(until).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let floor = by_bytes.min(by_offset).max(start);
+        match last_whole(file, floor, floor > start, limit, until, size_bytes) {
+            // An index that points beside the batches, or past what was sought.
+            Err(ScanError::Bad { .. }) if floor > start => {}
+            Ok(LastWhole::FloorTooLate) => {}
+            Ok(LastWhole::Found(last)) => return Ok(last),
+            Err(error) => return Err(self.read_error(error)),
+        }
+        self.distrust_indexes("an entry of the offset index is wrong");
+        match last_whole(file, start, false, limit, until, size_bytes) {
+            Ok(LastWhole::Found(last)) => Ok(last),
+            Ok(LastWhole::FloorTooLate) => Ok(None),
+            Err(error) => Err(self.read_error(error)),
+        }
+    }
+}
+
+enum LastWhole {
+    Found(Option<(u64, i64)>),
+    /// The batch that the walk began with lies behind what was sought.
+    FloorTooLate,
+}
+
+/// `answers`: the start of the walk is itself an end, if the batch there goes too far.
+fn last_whole(
+    file: &DiskFile,
+    from: u64,
+    answers: bool,
+    limit: u64,
+    until: i64,
+    size_bytes: u64,
+) -> Result<LastWhole, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, size_bytes);
+    let mut last = None;
+    while let Some(at) = scan.next()? {
+        if at.end() > limit || at.header.next_offset() > until {
+            if last.is_none() && answers {
+                if at.position > limit || at.header.base_offset > until {
+                    return Ok(LastWhole::FloorTooLate);
+                }
+                last = Some((at.position, at.header.base_offset));
+            }
+            break;
+        }
+        last = Some((at.end(), at.header.next_offset()));
+    }
+    Ok(LastWhole::Found(last))
+}
+
+/// One past the last offset of the batches from `from` on; `None` if there are none, or none of them ends at `passes`.
+fn reached(file: &DiskFile, from: u64, size_bytes: u64, passes: Option<i64>) -> Result<Option<i64>, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, size_bytes);
+    let mut reached = None;
+    let mut passed = passes.is_none();
+    while let Some(at) = scan.next()? {
+        reached = Some(at.header.next_offset());
+        // Of several batches that were appended at once Kafka's entry names the last offset and the first position.
+        passed |= passes == Some(at.header.last_offset());
+    }
+    Ok(reached.filter(|_| passed))
+}
+
+pub(super) fn scan_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<BatchAt>, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, end);
+    while let Some(at) = scan.next()? {
+        if at.header.last_offset() >= offset {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
