@@ -1,0 +1,61 @@
+//! Producers as of the log end, from snapshots and the segments behind them; and the transaction indexes of what was
+//! walked.
+
+use super::Recovery;
+use crate::log::error::{Error, ReadError};
+use crate::log::names;
+use crate::log::producers::Producers;
+use crate::log::replay::replay;
+use crate::log::transactions;
+use stratalog_types::Offset;
+
+impl Recovery<'_> {
+    /// Producers as of the log end, and the transaction indexes of segments that were walked. Snapshots of a future that
+    /// was cut go, and damaged ones.
+    pub(super) fn load_producers(&mut self) -> Result<Producers, Error> {
+        let mut snapshots: Vec<i64> = self
+            .files
+            .iter()
+            .filter(|(_, suffix)| suffix == names::SNAPSHOT_SUFFIX)
+            .map(|(offset, _)| *offset)
+            .collect();
+        let kept = snapshots.partition_point(|offset| *offset <= self.end);
+        let mut unwanted = snapshots.split_off(kept);
+        let snapshot_max = self.first_rebuilt.unwrap_or(self.end);
+        let replayed = replay(self.path, &self.segments, &snapshots, snapshot_max, self.end);
+        let replayed = replayed.map_err(|source| self.unreadable(source))?;
+        unwanted.extend(&replayed.damaged_snapshots);
+        for offset in unwanted {
+            let path = names::offset_file(self.path, offset, names::SNAPSHOT_SUFFIX);
+            self.dir.disk.unlink(&path).map_err(Error::io("remove", &path))?;
+        }
+        if let Some(first_rebuilt) = self.first_rebuilt {
+            let mut changed = false;
+            for base in self.segments.range(first_rebuilt..).map(|(base, _)| *base) {
+                let path = names::offset_file(self.path, base, names::TXN_INDEX_SUFFIX);
+                let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
+                let exists = self.files.iter().any(|(at, suffix)| *at == base && suffix == names::TXN_INDEX_SUFFIX);
+                if !exists && aborted.is_empty() {
+                    continue;
+                }
+                transactions::rewrite(&self.dir.disk, &path, aborted).map_err(Error::io("write", &path))?;
+                changed = true;
+            }
+            if changed {
+                self.dir.disk.sync_directory(self.path).map_err(Error::io("sync directory", self.path))?;
+            }
+        }
+        Ok(replayed.producers)
+    }
+
+    /// A walk of headers for the producers' sake read further back than the walk for the log's.
+    fn unreadable(&self, source: ReadError) -> Error {
+        let ReadError::Corrupt { path, position, what } = source else {
+            return Error::Unreadable { path: self.path.to_owned(), source };
+        };
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(names::parse_offset_file);
+        let base = name.map_or(0, |(base, _)| base);
+        let next = self.segments.get(&base).map_or(self.end, |segment| segment.next_offset());
+        self.damage(base, position, Offset(base), Offset(next), what)
+    }
+}

@@ -1,0 +1,121 @@
+//! Segments that are read: what a walk found becomes the segment, its indexes, and the epochs.
+//!
+//! Walks of one log run side by side; what they found is taken over in order. Order of effects: bytes that are no batch
+//! go to a side file and off the end, then the index entries are written. A crash in between repeats it.
+
+use std::sync::{Arc, Mutex};
+
+use stratalog_types::Offset;
+
+use super::walk::{Trust, Walk, walk};
+use super::{Recovery, aside};
+use crate::log::dir::RecoveryPoint;
+use crate::log::error::Error;
+use crate::log::names;
+use crate::log::segment::Segment;
+use crate::log::segment::index::{Entry, OffsetEntry, TimeEntry};
+use crate::platform::disk::DiskFile;
+use crate::platform::lock;
+
+impl Recovery<'_> {
+    /// The first segment that reaches past the recovery point.
+    pub(super) fn first_walked(&self, bases: &[i64]) -> usize {
+        match self.recovery_point {
+            RecoveryPoint::Unknown => 0,
+            RecoveryPoint::At(point) => bases.iter().skip(1).take_while(|next| Offset(**next) <= point).count(),
+        }
+    }
+
+    /// Walks segments side by side, as many as the data directory has walks to spare.
+    pub(super) fn walk_all(&self, bases: &[i64]) -> Result<Vec<Walk>, Error> {
+        let queue = Mutex::new(bases.iter().enumerate());
+        let done: Mutex<Vec<(usize, Result<Walk, Error>)>> = Mutex::new(Vec::with_capacity(bases.len()));
+        let run = || {
+            while let Some((at, base)) = { lock(&queue).next() } {
+                let walked = self.dir.walks.while_held(|| self.walk_one(*base));
+                let failed = walked.is_err();
+                lock(&done).push((at, walked));
+                if failed {
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.dir.walks.max().min(bases.len()) {
+                let _ = std::thread::Builder::new().name("log-recovery".to_owned()).spawn_scoped(scope, run);
+            }
+            run();
+        });
+        let mut walked = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        walked.sort_unstable_by_key(|(at, _)| *at);
+        walked.into_iter().map(|(_, walked)| walked).collect()
+    }
+
+    fn walk_one(&self, base: i64) -> Result<Walk, Error> {
+        let log = self.open_log_file(base)?;
+        let trust = match self.recovery_point {
+            RecoveryPoint::At(point) if point.0 > base => Trust { below: point.0, indexes: true },
+            RecoveryPoint::At(_) | RecoveryPoint::Unknown => Trust::NOTHING,
+        };
+        walk(log, self.path, base, self.config, trust).map_err(self.io(base))
+    }
+
+    /// Takes over what a walk found. A bad end is cut, unless it is damage.
+    pub(super) fn rebuilt(&mut self, base: i64, mut found: Walk, next: Option<i64>) -> Result<(), Error> {
+        let reached = Offset(found.next_offset);
+        if let Some(what) = found.bad.take() {
+            let until = found.resumes_at.map_or(next, |(_, offset)| Some(offset));
+            let torn = match self.recovery_point {
+                RecoveryPoint::At(point) => reached >= point,
+                RecoveryPoint::Unknown => next.is_none() && found.resumes_at.is_none(),
+            };
+            if !torn {
+                let until = until.map_or_else(|| self.recovery_point.or(reached), Offset);
+                return Err(self.damage(base, found.end_position, reached, until, what));
+            }
+            self.cut_bytes += aside::cut(&self.dir.disk, self.path, base, &found.log, found.end_position, &what)?;
+        }
+        self.epochs.truncate_from_end(reached.max(self.recovery_point.or(Offset::ZERO)));
+        // Only news: a segment's first batch continues an epoch that began before it.
+        for news in found.epochs.iter().filter(|entry| entry.epoch > self.epochs.latest()).collect::<Vec<_>>() {
+            self.epochs.assign(news.epoch, news.start_offset);
+        }
+        if next.is_some() {
+            found.indexes.push_time(base);
+        }
+        let indexes = self.write_indexes(base, &mut found)?;
+        if found.next_offset > self.recovery_point.or(Offset::ZERO).0 {
+            self.unsynced.push(found.log);
+            self.unsynced.extend(indexes);
+        }
+        let segment =
+            Segment::new(&self.dir.files, self.path, base, found.end_position, found.next_offset, Some(found.indexes));
+        self.segments.insert(base, Arc::new(segment));
+        self.end = found.next_offset;
+        self.bytes_since_index_entry = found.bytes_since_index_entry;
+        self.first_timestamp = found.first_timestamp;
+        self.first_rebuilt.get_or_insert(base);
+        Ok(())
+    }
+
+    /// Writes what the index files lack of a walk, or all of it.
+    fn write_indexes(&self, base: i64, found: &mut Walk) -> Result<[DiskFile; 2], Error> {
+        let open = |suffix: &str, kept: u64, entry_bytes: u64| {
+            let path = names::offset_file(self.path, base, suffix);
+            let opened = if kept == 0 {
+                self.dir.disk.create(&path)
+            } else {
+                self.dir.disk.open(&path).and_then(|file| {
+                    let length = kept * entry_bytes;
+                    if file.length()? != length { file.truncate(length).map(|()| file) } else { Ok(file) }
+                })
+            };
+            opened.map_err(Error::io("write", &path))
+        };
+        let offsets = open(names::OFFSET_INDEX_SUFFIX, found.kept.0, OffsetEntry::BYTES)?;
+        found.indexes.offsets.flush(&offsets).map_err(self.io(base))?;
+        let times = open(names::TIME_INDEX_SUFFIX, found.kept.1, TimeEntry::BYTES)?;
+        found.indexes.times.flush(&times).map_err(self.io(base))?;
+        Ok([offsets, times])
+    }
+}
