@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::{LogDir, PartitionDir};
+use crate::log::Log;
 use crate::log::error::Error;
 use crate::log::names;
 use crate::platform::disk::Disk;
@@ -50,6 +52,56 @@ impl Removals {
                 tracing::warn!(path = %path.display(), "out of use and not removed; the next start tries again: {error}");
             }
         }
+    }
+}
+
+impl LogDir {
+    /// Removes the directory of a partition that is not open.
+    pub fn remove_partition(&self, partition: &PartitionDir) -> Result<(), Error> {
+        lock(&self.open).remove(&partition.topic_partition);
+        let away = rename_away(&self.disk, &self.path, &partition.path)?;
+        empty_and_remove(&self.disk, &away)?;
+        self.forget_checkpoints(&partition.topic_partition)
+    }
+
+    /// Removes the directory of a log that was open.
+    pub(in crate::log) fn remove_log(&self, log: &Log) -> Result<(), Error> {
+        lock(&self.open).remove(log.topic_partition());
+        let away = rename_away(&self.disk, &self.path, log.path())?;
+        match self.removal_due(log.config().file_delete_delay_ms) {
+            Some(due_ms) => self.removals.add(away, due_ms),
+            None => empty_and_remove(&self.disk, &away)?,
+        }
+        self.forget_checkpoints(log.topic_partition())
+    }
+
+    /// Removes a file that is out of use; after `delay_ms` if the disk has room for it until then. Directories are not
+    /// synced: a name that comes back after a power cut is found by the next start as what it was.
+    pub(in crate::log) fn remove_file(&self, path: &Path, delay_ms: i64) -> Result<(), Error> {
+        let Some(due_ms) = self.removal_due(delay_ms) else {
+            return self.disk.unlink_if_exists(path).map_err(Error::io("remove", path));
+        };
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", names::DELETED_SUFFIX));
+        let away = PathBuf::from(name);
+        match self.disk.rename(path, &away) {
+            Ok(()) => self.removals.add(away, due_ms),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("rename", path)(error)),
+        }
+        Ok(())
+    }
+
+    /// When what goes out of use now is removed; `None`: at once.
+    fn removal_due(&self, delay_ms: i64) -> Option<i64> {
+        let waits = delay_ms > 0 && !self.is_below_reserve();
+        waits.then(|| self.clock.now_ms().saturating_add(delay_ms))
+    }
+
+    /// Removes what waited for it long enough, or all of it if the disk has no room.
+    pub fn remove_due(&self) {
+        let now_ms = if self.is_below_reserve() { i64::MAX } else { self.clock.now_ms() };
+        self.removals.carry_out(&self.disk, now_ms);
     }
 }
 
