@@ -7,21 +7,25 @@
 //! A partition without a directory was lost with it, or its topic's creation was cut short: it is made anew, empty, at
 //! its log start. Not while a data directory is missing or offline: then it is taken to be in that one, and is offline.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod placing;
+mod threads;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use stratalog_tiering::manifest::ManifestError;
 use stratalog_tiering::manifest::local_copy::{Found, LocalCopy};
 use stratalog_types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 
+use self::placing::{Choice, There, Wanted};
+use self::threads::on_threads;
 use super::leader::{Counters, Partition, log_config};
 use super::registry::{OfflinePartition, Partitions, Slot, count};
 use super::tier::{Tiered, TopicFacts, chain};
 use crate::config::{Settings, TopicConfig};
-use crate::log::{self, Log, LogConfig, LogDir, PartitionDir};
+use crate::log::{self, Log, LogConfig, LogDir};
 use crate::metadata::{Image, Metadata, Topic};
-use crate::platform::lock;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -38,9 +42,6 @@ pub enum OpenError {
 /// Partitions of a new topic that are made at a time. Each waits for half a dozen syncs, one after the other; those of
 /// different partitions share the disk's own commits.
 const CREATING_THREADS_MAX: usize = 16;
-/// Partitions that were made anew which are named one by one; the rest is counted.
-const LOST_NAMED_MAX: usize = 10;
-
 /// What the partitions of a topic have in common.
 struct TopicTerms {
     topic: Arc<Topic>,
@@ -65,24 +66,6 @@ impl TopicTerms {
     }
 }
 
-/// A partition to be opened or made.
-struct Wanted {
-    terms: Arc<TopicTerms>,
-    topic_partition: TopicPartition,
-    home: Arc<LogDir>,
-    there: There,
-}
-
-/// What is there of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum There {
-    Directory,
-    /// Nothing, and it is new.
-    New,
-    /// Nothing, although the metadata knows it.
-    Lost,
-}
-
 /// A log on its way to become a partition.
 struct Opened {
     log: Arc<Log>,
@@ -92,9 +75,6 @@ struct Opened {
     /// Offsets may have been given out that the log no longer has: it takes a new epoch first.
     unclean: bool,
 }
-
-/// What is found in the data directories, by partition.
-type OnDisk = HashMap<TopicPartition, Vec<(Arc<LogDir>, PartitionDir)>>;
 
 impl Partitions {
     /// Opens every partition of the image, recovers what needs it, gives partitions that stopped uncleanly a new leader
@@ -133,59 +113,6 @@ impl Partitions {
         }
         self.publish(&terms, slots);
         Ok(())
-    }
-
-    /// Where each partition is, or why it cannot be opened.
-    fn plan(
-        &self,
-        terms: &[Arc<TopicTerms>],
-        found: &OnDisk,
-    ) -> (Vec<Wanted>, HashMap<(TopicId, PartitionIndex), Slot>) {
-        let mut wanted = Vec::new();
-        let mut slots = HashMap::new();
-        let mut choice = Choice::of(self);
-        for dirs in found.values() {
-            dirs.iter().for_each(|(log_dir, _)| choice.took(log_dir));
-        }
-        let missing = self.log_dirs.states().find(|state| state.offline.is_some());
-        let mut lost = 0;
-        for terms in terms {
-            for index in 0..terms.topic.partitions.len() {
-                let topic_partition = terms.name_of(index);
-                let key = (terms.topic.id, topic_partition.partition);
-                let there = found.get(&topic_partition).map(|dirs| of_topic(dirs, terms.topic.id)).unwrap_or_default();
-                let (home, there) = match there.as_slice() {
-                    [(log_dir, _)] => (log_dir.clone(), There::Directory),
-                    [(_, first), (_, second), ..] => {
-                        let (first, second) = (first.path.display(), second.path.display());
-                        let reason = format!(
-                            "it is in two data directories, {first} and {second}: move the one that is not wanted away and restart"
-                        );
-                        slots.insert(key, offline(topic_partition, None, reason));
-                        continue;
-                    }
-                    [] => {
-                        if let Some(missing) = &missing {
-                            let (path, why) = (missing.path.display(), missing.offline.unwrap_or_default());
-                            let reason = format!("it is in no data directory that opened, and {path} did not: {why}");
-                            slots.insert(key, offline(topic_partition, None, reason));
-                            continue;
-                        }
-                        lost += 1;
-                        if lost <= LOST_NAMED_MAX {
-                            tracing::error!(partition = %topic_partition, "its directory is in none of log.dirs: made anew");
-                        }
-                        let Some(home) = choice.next() else { continue };
-                        (home, There::Lost)
-                    }
-                };
-                wanted.push(Wanted { terms: terms.clone(), topic_partition, home, there });
-            }
-        }
-        if lost > LOST_NAMED_MAX {
-            tracing::error!(partitions = lost, "directories are in none of log.dirs: made anew; is one missing there?");
-        }
-        (wanted, slots)
     }
 
     fn open_in_parallel(
@@ -371,76 +298,6 @@ impl Partitions {
             Ok(None)
         }
     }
-
-    fn find_on_disk(&self) -> OnDisk {
-        let mut found = OnDisk::new();
-        for log_dir in self.log_dirs.online() {
-            let dirs = log_dir.partitions_on_disk().unwrap_or_else(|error| {
-                log_dir.take_offline(chain(&error));
-                Vec::new()
-            });
-            for dir in dirs {
-                found.entry(dir.topic_partition.clone()).or_default().push((log_dir.clone(), dir));
-            }
-        }
-        found
-    }
-
-    /// Directories whose topic is not in the image: deleted topics go, unknown ones stay and are named.
-    fn remove_strays(&self, image: &Image, found: &mut OnDisk) {
-        let known: HashSet<TopicId> = image.topics().map(|topic| topic.id).collect();
-        for dirs in found.values_mut() {
-            dirs.retain(|(log_dir, dir)| {
-                let Some(id) = dir.topic_id.filter(|id| !known.contains(id)) else { return true };
-                if !image.deleting.contains_key(&id) {
-                    tracing::warn!(
-                        path = %dir.path.display(),
-                        "directory of topic id {id}, which the metadata does not know: left alone; remove it by hand if it is not wanted"
-                    );
-                } else if let Err(error) = log_dir.remove_partition(dir) {
-                    tracing::error!(path = %dir.path.display(), "directory of a deleted topic not removed: {error}");
-                } else {
-                    return false;
-                }
-                true
-            });
-        }
-    }
-}
-
-/// Where new partitions go: to the directory that has the fewest (Kafka's rule), the first of several.
-struct Choice {
-    counts: Vec<(Arc<LogDir>, usize)>,
-}
-
-impl Choice {
-    fn of(partitions: &Partitions) -> Choice {
-        let by_directory: BTreeMap<PathBuf, usize> = partitions.partitions_by_directory();
-        let count_of = |dir: &Arc<LogDir>| by_directory.get(dir.path()).copied().unwrap_or_default();
-        Choice { counts: partitions.log_dirs.online().map(|dir| (dir.clone(), count_of(dir))).collect() }
-    }
-
-    fn took(&mut self, log_dir: &Arc<LogDir>) {
-        if let Some((_, count)) = self.counts.iter_mut().find(|(dir, _)| Arc::ptr_eq(dir, log_dir)) {
-            *count += 1;
-        }
-    }
-
-    fn next(&mut self) -> Option<Arc<LogDir>> {
-        self.next_where(|_| true)
-    }
-
-    fn next_where(&mut self, takes: impl Fn(&LogDir) -> bool) -> Option<Arc<LogDir>> {
-        let (dir, count) = self.counts.iter_mut().filter(|(dir, _)| takes(dir)).min_by_key(|(_, count)| *count)?;
-        *count += 1;
-        Some(dir.clone())
-    }
-}
-
-/// The directories that say they are of this topic; where none does, all of that name.
-fn of_topic(dirs: &[(Arc<LogDir>, PartitionDir)], topic: TopicId) -> Vec<&(Arc<LogDir>, PartitionDir)> {
-    let of_topic: Vec<_> = dirs.iter().filter(|(_, dir)| dir.topic_id == Some(topic)).collect();
-    if of_topic.is_empty() { dirs.iter().collect() } else { of_topic }
 }
 
 /// Everything of the topic below it is in the tier, or was deleted, as the directory's own copy of the manifest says.
@@ -459,43 +316,6 @@ fn offline(topic_partition: TopicPartition, path: Option<PathBuf>, reason: Strin
 fn leader_epoch(image: &Image, topic: TopicId, index: PartitionIndex) -> LeaderEpoch {
     let partition = image.topic_by_id(topic).and_then(|topic| topic.partition(index));
     partition.map(|partition| partition.leader_epoch).unwrap_or_default()
-}
-
-/// Does `work` on each item, several at a time. The answers are in the order of the items; after an error nothing more is
-/// begun, and the first error is the answer.
-fn on_threads<T: Send, R: Send>(
-    threads: usize,
-    items: Vec<T>,
-    work: impl Fn(T) -> Result<R, OpenError> + Sync,
-) -> Result<Vec<R>, OpenError> {
-    let threads = threads.min(items.len());
-    let queue = Mutex::new(items.into_iter().enumerate());
-    let done = Mutex::new((Vec::new(), None));
-    let run = || {
-        while let Some((at, item)) = { lock(&queue).next() } {
-            let result = work(item);
-            let mut done = lock(&done);
-            match result {
-                Ok(answer) => done.0.push((at, answer)),
-                Err(error) => {
-                    done.1.get_or_insert(error);
-                }
-            }
-            if done.1.is_some() {
-                return;
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            // Without another thread those that run do all of it.
-            let _ = std::thread::Builder::new().name("partition-open".to_owned()).spawn_scoped(scope, run);
-        }
-        run();
-    });
-    let (mut answers, failure) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    answers.sort_unstable_by_key(|(at, _)| *at);
-    failure.map_or_else(|| Ok(answers.into_iter().map(|(_, answer)| answer).collect()), Err)
 }
 
 pub(super) fn facts_of(topic: &Topic) -> Arc<TopicFacts> {
