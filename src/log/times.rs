@@ -3,7 +3,7 @@
 use std::io::ErrorKind::NotFound;
 use std::sync::Arc;
 
-use stratalog_protocol::records::{Batch, RecordTime, RecordsError, first_record_at_or_after, record_of_max_timestamp};
+use stratalog_protocol::records::{Batch, RecordTime, first_record_at_or_after, record_of_max_timestamp};
 use stratalog_types::{LeaderEpoch, Offset};
 
 use super::error::ReadError;
@@ -187,7 +187,7 @@ fn in_batch(
     segment: &Segment,
     file: &DiskFile,
     at: &BatchAt,
-    find: impl Fn(&Batch<'_>) -> Result<Option<RecordTime>, RecordsError>,
+    find: impl Fn(&Batch<'_>) -> Option<RecordTime>,
 ) -> Result<Option<RecordTime>, ReadError> {
     let bad = |what: String| segment.read_error(ScanError::Bad { position: at.position, what });
     let mut bytes = vec![0; at.header.batch_bytes()];
@@ -196,7 +196,7 @@ fn in_batch(
     if !batch.crc_matches() {
         return Err(bad("the checksum of a batch does not match".to_owned()));
     }
-    find(&batch).map_err(|e| bad(e.to_string()))
+    Ok(find(&batch))
 }
 
 fn timestamped(at: &BatchAt, record: RecordTime) -> TimestampedOffset {

@@ -3,9 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use stratalog_protocol::records::{
-    Batch, BatchIter, RecordTime, RecordsError, first_record_at_or_after, record_of_max_timestamp,
-};
+use stratalog_protocol::records::{Batch, BatchIter, RecordTime, first_record_at_or_after, record_of_max_timestamp};
 use stratalog_types::Offset;
 use tokio::time::Instant;
 
@@ -199,10 +197,11 @@ struct Bounds {
 fn first_of(chunk: &Bytes, bounds: Bounds, timestamp: i64) -> Result<Option<ListedOffset>, ReadError> {
     for batch in BatchIter::new(chunk) {
         let batch = batch.map_err(|error| unreadable(bounds.from, &error))?;
-        if let Some(found) = in_batch(&batch, bounds, timestamp, |batch| {
+        let found = in_batch(&batch, bounds, timestamp, |batch| {
             first_record_at_or_after(batch, timestamp, bounds.from.0, log::LOOKUP_OUTPUT_BYTES_MAX)
-        })? {
-            return Ok(Some(found));
+        });
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
@@ -216,7 +215,7 @@ fn newest_of(chunk: &Bytes, bounds: Bounds, at_least: i64) -> Result<Option<List
         let least = best.map_or(at_least, |best| best.timestamp.saturating_add(1));
         let found = in_batch(&batch, bounds, least, |batch| {
             record_of_max_timestamp(batch, bounds.from.0, log::LOOKUP_OUTPUT_BYTES_MAX)
-        })?;
+        });
         best = found.or(best);
     }
     Ok(best)
@@ -227,18 +226,13 @@ fn in_batch(
     batch: &Batch<'_>,
     bounds: Bounds,
     timestamp: i64,
-    find: impl Fn(&Batch<'_>) -> Result<Option<RecordTime>, RecordsError>,
-) -> Result<Option<ListedOffset>, ReadError> {
+    find: impl Fn(&Batch<'_>) -> Option<RecordTime>,
+) -> Option<ListedOffset> {
     let header = batch.header;
     let outside = header.next_offset() <= bounds.from.0 || header.base_offset >= bounds.below.0;
     if outside || header.max_timestamp < timestamp {
-        return Ok(None);
+        return None;
     }
-    let found = find(batch).map_err(|error| unreadable(Offset(header.next_offset()), &error))?;
-    let found = found.filter(|found| found.timestamp >= timestamp && found.offset < bounds.below.0);
-    Ok(found.map(|found| ListedOffset {
-        offset: found.offset,
-        timestamp: found.timestamp,
-        leader_epoch: header.partition_leader_epoch,
-    }))
+    let found = find(batch).filter(|found| found.timestamp >= timestamp && found.offset < bounds.below.0)?;
+    Some(ListedOffset { offset: found.offset, timestamp: found.timestamp, leader_epoch: header.partition_leader_epoch })
 }

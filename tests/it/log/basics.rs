@@ -2,6 +2,7 @@
 
 use stratalog::clock::Clock;
 use stratalog::log::{AppendError, EpochStart, Error, Log, LogConfig, LogDir, LogDirOptions, ReadError};
+use stratalog_protocol::records::{BatchBuilder, BatchHeader, CodecId, NewRecord};
 use stratalog_types::{LeaderEpoch, Offset};
 
 use super::harness::*;
@@ -329,4 +330,28 @@ fn a_scrub_finds_a_flipped_bit_in_a_closed_segment() {
     let stopped = Pace::unlimited();
     stopped.stop();
     assert!(log.scrub(Offset::ZERO, &stopped).is_err());
+}
+
+/// A right CRC over bytes that no codec made: accepted unwalked, it is what was written, and no damage. Its header answers.
+#[test]
+fn a_batch_that_does_not_unpack_is_found_by_its_header_and_is_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = open_dir(directory.path());
+    let log = open_log(&dir, &LogConfig::default());
+    append(&log, &batch(&[1, 2], NOW_MS, 0)).unwrap();
+    let mut garbage = BatchBuilder::new(0).codec(CodecId::ZSTD);
+    garbage.append(&NewRecord { timestamp: NOW_MS + 50, ..NewRecord::default() }).unwrap();
+    let mut garbage = garbage.build().unwrap().to_vec();
+    let end = garbage.len();
+    garbage[end - 8..].fill(0x55);
+    BatchHeader::decode(&garbage).unwrap().seal(&mut garbage);
+    append(&log, &garbage).unwrap();
+    append(&log, &batch(&[3, 4], NOW_MS + 10, 0)).unwrap();
+    log.roll().unwrap();
+    let newest = log.max_timestamp_offset(log.log_end_offset()).unwrap().unwrap();
+    assert_eq!((newest.offset, newest.timestamp), (Offset(2), NOW_MS + 50));
+    let found = log.offset_for_timestamp(NOW_MS + 20).unwrap().unwrap();
+    assert_eq!((found.offset, found.timestamp), (Offset(2), NOW_MS + 50));
+    assert_eq!(log.offset_for_timestamp(NOW_MS + 1).unwrap().unwrap().offset, Offset(1));
+    assert_eq!(log.damaged_until(), None);
 }

@@ -51,10 +51,10 @@ fn records_are_found_by_timestamp() {
         for target in 0..12 {
             let first = (100..).zip(times).find(|(_, timestamp)| *timestamp >= target);
             let expected = first.map(|(offset, timestamp)| RecordTime { offset, timestamp });
-            assert_eq!(first_record_at_or_after(&batch, target, 0, CAP), Ok(expected), "{target}");
+            assert_eq!(first_record_at_or_after(&batch, target, 0, CAP), expected, "{target}");
         }
         let latest = record_of_max_timestamp(&batch, 0, CAP);
-        assert_eq!(latest, Ok(Some(RecordTime { offset: 102, timestamp: 9 })));
+        assert_eq!(latest, Some(RecordTime { offset: 102, timestamp: 9 }));
     }
 }
 
@@ -65,10 +65,34 @@ fn append_time_is_found_at_the_first_record() {
     set_max_timestamp(&mut bytes, TimestampType::LogAppendTime, NOW + 50).expect("a batch");
     let batch = Batch::at_start(&bytes).expect("a batch");
     let expected = Some(RecordTime { offset: 0, timestamp: NOW + 50 });
-    assert_eq!(first_record_at_or_after(&batch, NOW + 40, 0, CAP), Ok(expected));
-    assert_eq!(record_of_max_timestamp(&batch, 0, CAP), Ok(expected));
-    assert_eq!(first_record_at_or_after(&batch, NOW + 51, 0, CAP), Ok(None));
+    assert_eq!(first_record_at_or_after(&batch, NOW + 40, 0, CAP), expected);
+    assert_eq!(record_of_max_timestamp(&batch, 0, CAP), expected);
+    assert_eq!(first_record_at_or_after(&batch, NOW + 51, 0, CAP), None);
     let last = batch.header.last_offset();
-    assert!(matches!(first_record_at_or_after(&batch, 0, last, CAP), Ok(Some(found)) if found.offset == last));
-    assert_eq!(first_record_at_or_after(&batch, 0, last + 1, CAP), Ok(None));
+    assert_eq!(first_record_at_or_after(&batch, 0, last, CAP).map(|found| found.offset), Some(last));
+    assert_eq!(first_record_at_or_after(&batch, 0, last + 1, CAP), None);
+}
+
+/// A right CRC over bytes that no codec made, or over more than may be unpacked: the header's word counts.
+#[test]
+fn what_does_not_unpack_is_found_by_its_header() {
+    let mut garbage = batch_of(CodecId::ZSTD, &["a", "b", "c"]);
+    garbage.truncate(BATCH_HEADER_BYTES);
+    garbage.extend_from_slice(b"no codec made this");
+    let mut header = BatchHeader::decode(&garbage).expect("a header");
+    header.batch_length = (garbage.len() - LOG_OVERHEAD_BYTES) as i32;
+    header.seal(&mut garbage);
+    let large = batch_of(CodecId::ZSTD, &["a", "b", &"c".repeat(CAP)]);
+    for bytes in [garbage, large] {
+        let batch = Batch::at_start(&bytes).expect("a batch");
+        assert!(batch.crc_matches() && batch.records(CAP).is_err());
+        let newest = batch.header.max_timestamp;
+        let at = |offset| Some(RecordTime { offset, timestamp: newest });
+        assert_eq!(first_record_at_or_after(&batch, newest, 0, CAP), at(0));
+        assert_eq!(first_record_at_or_after(&batch, 0, 1, CAP), at(1));
+        assert_eq!(first_record_at_or_after(&batch, newest + 1, 0, CAP), None);
+        assert_eq!(first_record_at_or_after(&batch, 0, 3, CAP), None);
+        assert_eq!(record_of_max_timestamp(&batch, 0, CAP), at(2));
+        assert_eq!(record_of_max_timestamp(&batch, 3, CAP), None);
+    }
 }
