@@ -24,6 +24,8 @@ const ATTRIBUTES_KNOWN: i16 =
     0x07 | Attributes::LOG_APPEND_TIME | Attributes::TRANSACTIONAL | Attributes::CONTROL_BATCH;
 /// Records of one batch that a refusal names: Kafka names all, and clients tell the others of the same refusal.
 pub const FAULTS_MAX: usize = 1000;
+/// Of a record with nothing in it: its length, attributes, two deltas, two lengths and the count of headers.
+const RECORD_BYTES_MIN: usize = 7;
 /// A record without a timestamp.
 const NO_TIMESTAMP: i64 = -1;
 
@@ -258,7 +260,7 @@ pub fn accept_produce(
     if batch.bytes.len() < bytes.len() {
         return Err(invalid(InvalidReason::MoreThanOneBatch { bytes: bytes.len() - batch.bytes.len() }));
     }
-    check_header(&header)?;
+    check_header(&header, rules)?;
 
     let target = target.filter(|target| target.codec != header.attributes.codec());
     if header.attributes.codec() != CodecId::NONE && !needs_unpacking(&header, rules, target) {
@@ -325,10 +327,15 @@ fn check_codec(codec: CodecId, rules: &ValidationRules) -> Result<(), BatchError
 }
 
 /// The fields that the CRC covers.
-fn check_header(header: &BatchHeader) -> Result<(), BatchError> {
+fn check_header(header: &BatchHeader, rules: &ValidationRules) -> Result<(), BatchError> {
     let &BatchHeader { record_count, last_offset_delta, producer_id, producer_epoch, base_sequence, .. } = header;
     if record_count < 1 || last_offset_delta != record_count - 1 {
         return Err(invalid(InvalidReason::Count { record_count, last_offset_delta }));
+    }
+    // More records than may be unpacked: taken at its word, a few bytes would use up a segment's offsets.
+    let bytes_min = usize::try_from(record_count).unwrap_or(0).saturating_mul(RECORD_BYTES_MIN);
+    if header.attributes.codec() != CodecId::NONE && bytes_min > rules.output_bytes_max {
+        return Err(BatchError::TooLarge { what: "records", bytes: bytes_min, bytes_max: rules.output_bytes_max });
     }
     if header.attributes.is_control_batch() {
         return Err(invalid(InvalidReason::ControlBatch));

@@ -263,6 +263,23 @@ fn a_header_that_lies_about_a_late_record_refuses_nobody() {
     }
 }
 
+/// Nobody unpacks it, so its count would be believed, and a few bytes would fill a segment's offsets.
+#[test]
+fn a_count_that_no_batch_can_have_is_refused() {
+    let counted = |codec, count: i32| {
+        with_header(batch_of(codec, &["a", "b", "c"]), |header| {
+            header.record_count = count;
+            header.last_offset_delta = count - 1;
+        })
+    };
+    let most = i32::try_from(rules().output_bytes_max / 7).expect("a count");
+    for codec in CODECS.into_iter().filter(|codec| *codec != CodecId::NONE) {
+        check_with(&rules(), &counted(codec, most), "NONE");
+        check_with(&rules(), &counted(codec, most + 1), "MESSAGE_TOO_LARGE");
+        check_with(&rules(), &counted(codec, i32::MAX), "MESSAGE_TOO_LARGE");
+    }
+}
+
 #[test]
 fn timestamps_have_bounds() {
     let bounds = ValidationRules { timestamp_before_max_ms: 100, timestamp_after_max_ms: 10, ..rules() };
