@@ -10,7 +10,8 @@
 //!
 //! `sum` is the lower half of the CRC-32C of the line before it, as 16 blanks and tabs (a tab is 1), highest bit first:
 //! Kafka splits lines at white space and does not see it, and a line without one, as Kafka writes it, is believed. A flipped
-//! bit in an offset would hide records or show deleted ones, and nothing else in these files would tell.
+//! bit in an offset would hide records or show deleted ones, and nothing else in these files would tell. For the same reason
+//! a file that does not end with its last line's end, as both of us write it, is damaged: an offset may have lost digits.
 //!
 //! Each is replaced as a whole: written aside, synced, renamed, directory synced. A crash leaves the old file or the
 //! new one, and perhaps a `.tmp` that the next write replaces.
@@ -60,6 +61,9 @@ fn without_sum(line: &str) -> Option<&str> {
 
 /// The lines of a version 0 checkpoint after their count was checked.
 fn counted_lines<'t>(path: &Path, text: &'t str) -> Result<Vec<&'t str>, Error> {
+    if !text.ends_with('\n') {
+        return Err(Error::invalid(path, "it ends inside a line"));
+    }
     let mut lines = text.lines();
     if lines.next() != Some("0") {
         return Err(Error::invalid(path, "the first line is not version 0"));
@@ -71,6 +75,11 @@ fn counted_lines<'t>(path: &Path, text: &'t str) -> Result<Vec<&'t str>, Error> 
     let rest: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     if rest.len() != count {
         return Err(Error::invalid(path, format!("{count} entries are announced, {} are there", rest.len())));
+    }
+    // Each of us writes the whole file.
+    let summed = rest.iter().filter(|line| line.ends_with([' ', '\t'])).count();
+    if summed != 0 && summed != rest.len() {
+        return Err(Error::invalid(path, "a line lost its sum"));
     }
     Ok(rest)
 }

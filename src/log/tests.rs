@@ -60,7 +60,17 @@ fn checkpoints_come_back_and_damaged_ones_are_named() {
             assert!(problem.is_some() && kept.iter().all(|(name, offset)| offsets.get(name) == Some(offset)));
         }
     }
-    for damaged in ["", "1\n0\n", "0\n2\na 0 0\n", "0\n1\na 0 -5\n", "0\n1\na zero 5\n", "0\nmany\n"] {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[3] = "b 1 7";
+    let one_sum = lines.join("\n") + "\n";
+    // Nor does a file that lost its end, with sums or without: digits may have gone with it.
+    for whole in [text.as_str(), "0\n2\na 0 10\nb 1 7777\n"] {
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(checkpoint::read_offsets(&path).is_err(), "{:?}", &whole[..length]);
+        }
+    }
+    for damaged in ["", "1\n0\n", "0\n2\na 0 0\n", "0\n1\na 0 -5\n", "0\n1\na zero 5\n", "0\nmany\n", &one_sum] {
         std::fs::write(&path, damaged).unwrap();
         let error = checkpoint::read_offsets(&path).expect_err(damaged).to_string();
         assert!(error.contains("recovery-point-offset-checkpoint"), "{error}");
