@@ -11,6 +11,7 @@ pub fn of_append(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::Batch(error) => of_batch(error),
         AppendError::Log(error) => of_log_append(error),
+        AppendError::Transactional => ErrorCode::INVALID_TXN_STATE,
         AppendError::BehindTier | AppendError::CutOff => ErrorCode::NOT_LEADER_OR_FOLLOWER,
     }
 }

@@ -217,9 +217,11 @@ fn error_of(error: &AppendError) -> Error {
     match error {
         AppendError::Log(log::AppendError::StorageFull) => Error::NotAvailable,
         AppendError::Log(log::AppendError::BatchTooLarge { .. }) => Error::TooLarge,
-        AppendError::Log(_) | AppendError::BehindTier | AppendError::CutOff | AppendError::Batch(_) => {
-            Error::NotCoordinator
-        }
+        AppendError::Log(_)
+        | AppendError::BehindTier
+        | AppendError::CutOff
+        | AppendError::Batch(_)
+        | AppendError::Transactional => Error::NotCoordinator,
     }
 }
 

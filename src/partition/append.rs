@@ -97,8 +97,11 @@ impl Partition {
             Ok(Handed::Later(Preparation { partition, terms, batch }))
         };
         // What has no header is refused by the check.
-        let unpacks =
-            BatchHeader::decode(batch).is_ok_and(|header| needs_unpacking(&header, &terms.rules, terms.target));
+        let header = BatchHeader::decode(batch);
+        if header.as_ref().is_ok_and(|header| header.attributes.is_transactional()) {
+            return Err(AppendError::Transactional);
+        }
+        let unpacks = header.is_ok_and(|header| needs_unpacking(&header, &terms.rules, terms.target));
         let checked = if !unpacks {
             check(batch, &terms)
         } else if batch.len() > AT_ONCE_BYTES_MAX {

@@ -12,6 +12,11 @@ pub enum AppendError {
     Batch(#[from] BatchError),
     #[error(transparent)]
     Log(#[from] log::AppendError),
+    /// Nobody could end the transaction that it would begin, and nothing behind it would ever be stable.
+    #[error(
+        "the batch is transactional, and this broker serves no transactions yet: produce without a transactional.id"
+    )]
+    Transactional,
     /// Retriable: the tier has not said yet where the log goes on.
     #[error("the log may lie behind the tier: appends wait until the tier has been asked")]
     BehindTier,

@@ -58,7 +58,8 @@ pub fn place(
     let acks = request.acks;
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let (pending, later) = (Vec::new(), Vec::new());
-    let mut placing = Placing { node: &node, image: node.image(), acks, version, pending, later };
+    let transactional = request.transactional_id.is_some();
+    let mut placing = Placing { node: &node, image: node.image(), acks, version, transactional, pending, later };
     let responses = request.topic_data.into_iter().enumerate().map(|(at, topic)| placing.topic(at, topic)).collect();
     let Placing { mut pending, later, .. } = placing;
     let mut response = ProduceResponse { responses, ..ProduceResponse::default() };
@@ -170,6 +171,8 @@ struct Placing<'a> {
     image: Arc<Image>,
     acks: i16,
     version: i16,
+    /// Whether the request names a transactional id.
+    transactional: bool,
     pending: Vec<Pending>,
     /// What is to be prepared first, with the partition's index.
     later: Vec<(Slot, i32, Preparation)>,
@@ -222,8 +225,10 @@ impl Placing<'_> {
             return Err(ErrorCode::NOT_ENOUGH_REPLICAS.into());
         }
         let Records::Bytes(batch) = &data.records else { return Err(ErrorCode::INVALID_RECORD.into()) };
-        let handed =
-            partition.hand_in(batch, self.version >= ZSTD_SINCE).map_err(|error| refused(&partition, error))?;
+        let handed = partition.hand_in(batch, self.version >= ZSTD_SINCE).map_err(|error| {
+            let refusal = refused(&partition, error);
+            if self.transactional { refusal } else { refusal.without_transactional_id() }
+        })?;
         Ok((partition, handed))
     }
 }

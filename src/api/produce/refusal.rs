@@ -26,7 +26,7 @@ fn log_start_told(error: &AppendError) -> bool {
             | log::AppendError::TransactionCoordinatorFenced { .. }
             | log::AppendError::InvalidTransactionState { .. },
         ) => true,
-        AppendError::Log(_) | AppendError::BehindTier | AppendError::CutOff => false,
+        AppendError::Log(_) | AppendError::Transactional | AppendError::BehindTier | AppendError::CutOff => false,
     }
 }
 
@@ -67,11 +67,23 @@ fn record_errors(error: &AppendError) -> Vec<BatchIndexAndErrorMessage> {
         AppendError::Batch(BatchError::InvalidRecord { index: Some(index), reason }) => {
             vec![row(*index, reason.to_string())]
         }
-        AppendError::Batch(_) | AppendError::Log(_) | AppendError::BehindTier | AppendError::CutOff => Vec::new(),
+        AppendError::Batch(_)
+        | AppendError::Log(_)
+        | AppendError::Transactional
+        | AppendError::BehindTier
+        | AppendError::CutOff => Vec::new(),
     }
 }
 
 impl Refusal {
+    /// Of a request that names no transactional id: nobody may write for a transaction then.
+    pub fn without_transactional_id(mut self) -> Refusal {
+        if self.code == ErrorCode::INVALID_TXN_STATE {
+            self.code = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        }
+        self
+    }
+
     pub fn response(self, index: i32) -> PartitionProduceResponse {
         PartitionProduceResponse {
             index,
@@ -87,7 +99,7 @@ impl Refusal {
 
 fn log_refusal(partition: &Partition, error: &AppendError) {
     match error {
-        AppendError::Batch(_) => {
+        AppendError::Batch(_) | AppendError::Transactional => {
             tracing::warn!(partition = %partition.topic_partition(), "batch refused: {error}");
         }
         // The log has said what is wrong with a disk, once and not for each try.

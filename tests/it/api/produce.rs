@@ -299,3 +299,25 @@ async fn a_disk_with_little_room_slows_producers_down() {
     let answer = fixture.ask(&sent, 5).await;
     assert!(answer.throttle_time_ms >= 200 && began.elapsed().as_millis() >= 200);
 }
+
+/// Nobody could end the transaction, and nothing behind it would ever be stable, nor compacted. Kafka has the same code
+/// for a request without a transactional id; for one with an id that no coordinator knows it has one that is retried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transactional_batch_is_refused() {
+    let mut fixture = Fixture::start().await;
+    fixture.create("t", 1, &[]).await;
+    let mut builder = BatchBuilder::new(0).producer(1, 0, 0).transactional();
+    builder.append(&NewRecord { timestamp: TIME, ..NewRecord::default() }).unwrap();
+    let batch = builder.build().unwrap();
+    let anonymous = request(-1, "t", &[(0, batch)]);
+    let named = ProduceRequest { transactional_id: Some("tx".to_owned()), ..anonymous.clone() };
+    for (request, code) in
+        [(anonymous, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED), (named, ErrorCode::INVALID_TXN_STATE)]
+    {
+        let row = fixture.ask(&request, 12).await.responses.remove(0).partition_responses.remove(0);
+        assert_eq!((row.error_code, row.base_offset), (code, -1));
+    }
+    let row = send(&mut fixture, "t", self::batch(CodecId::NONE, 11, &[TIME])).await;
+    assert_eq!((row.error_code, row.base_offset), (ErrorCode::NONE, 0));
+    fixture.stop().await;
+}
