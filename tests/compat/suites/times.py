@@ -9,6 +9,7 @@ import pathlib
 import random
 import re
 import struct
+import time
 
 from harness import broker as brokers, processes, tools
 from harness.report import Report, check
@@ -134,6 +135,11 @@ class Times:
 
     def topic(self, name, configs):
         check(self.same(Asking.create_topic, name, 1, KEEP | configs) == 0, f"{name} was not created")
+        # A broker of Kafka learns that it leads a partition some time after the creation is answered.
+        deadline = time.monotonic() + TIMEOUT_S
+        while any(answer[0] for answer in self.ask(Asking.at_time, name, -1)):
+            check(time.monotonic() < deadline, f"{name} has no leader")
+            time.sleep(0.05)
 
     def recompress(self, name, configs):
         topic = f"codec-{name}"
