@@ -102,7 +102,6 @@ impl Log {
             unclean,
             cut_bytes,
             given_up,
-            start_assumed: dir.may_lack_log_start(&topic_partition),
             topic_partition,
         });
         dir.register(&log);

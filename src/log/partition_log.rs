@@ -46,7 +46,6 @@ pub struct Log {
     pub(super) all_stable: AtomicBool,
     /// The epochs in memory are newer than the file: written before the next append.
     pub(super) epochs_unsaved: AtomicBool,
-    pub(super) start_assumed: bool,
     /// Somebody gave up what is missing.
     pub(super) given_up: bool,
     pub(super) unclean: bool,
@@ -183,17 +182,23 @@ impl Log {
         self.unclean
     }
 
-    /// The start that was assumed is lowered to what somebody else knows of it.
+    /// A start that was assumed is lowered to what somebody else knows of it.
     pub fn lower_assumed_start(&self, offset: Offset) {
-        if self.start_assumed {
+        // A start that is being moved has its entry before anybody sees it.
+        let _appender = lock(&self.append);
+        if self.log_start_was_assumed() && offset < self.log_start_offset() {
+            tracing::warn!(
+                partition = %self.topic_partition, from = %self.log_start_offset(), to = %offset,
+                "no checkpoint has the log start: it is the manifest's"
+            );
             self.log_start.fetch_min(offset.0, Ordering::SeqCst);
         }
     }
 
-    /// Whether the checkpoint that has the log start did not read, so that the first segment's was taken: more may be shown
-    /// than before, never less.
+    /// Whether no checkpoint has the log start, so that the first segment's was taken: every move of it writes an entry
+    /// first, so either none took place, or the entry was lost, and more may be shown than before, never less.
     pub fn log_start_was_assumed(&self) -> bool {
-        self.start_assumed
+        self.dir.log_start(&self.topic_partition).is_none()
     }
 
     /// Bytes that recovery cut off the end, and kept in side files.

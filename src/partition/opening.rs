@@ -173,13 +173,12 @@ impl Partitions {
     /// What lies before the first segment must be in a tier, or it is named; and where the checkpoint of the log
     /// start was lost, the tier's manifest has one.
     fn check_start(&self, log: &Log, tiered: Option<&Tiered>) {
-        let (start, local_start) = (log.log_start_offset(), log.local_log_start_offset());
         if let Some(tiered) = tiered {
-            let view = tiered.view();
-            if log.log_start_was_assumed() && view.is_known() && view.log_start_offset() < start {
-                log.lower_assumed_start(view.log_start_offset());
-            }
-        } else if start < local_start {
+            tiered.agreed_log_start();
+            return;
+        }
+        let (start, local_start) = (log.log_start_offset(), log.local_log_start_offset());
+        if start < local_start {
             self.metrics.log_segments_damaged.inc();
             tracing::error!(
                 partition = %log.topic_partition(), path = %log.path().display(), %start, first_segment = %local_start,

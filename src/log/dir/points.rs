@@ -103,11 +103,6 @@ impl LogDir {
         checkpoint::write_offsets(&self.disk, &self.path.join(names::CLEANER_POINTS), &points)
     }
 
-    /// Whether a log start that has no entry may have been lost with the checkpoint.
-    pub(in crate::log) fn may_lack_log_start(&self, partition: &TopicPartition) -> bool {
-        !self.log_starts_whole && self.log_start(partition).is_none()
-    }
-
     pub(in crate::log) fn log_start(&self, partition: &TopicPartition) -> Option<Offset> {
         lock(&self.log_starts).get(partition).copied()
     }

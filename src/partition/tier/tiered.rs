@@ -202,6 +202,17 @@ impl Tiered {
         self.manifest.snapshot()
     }
 
+    /// The log's start, which the manifest follows. Each move of it is written down first: one that no checkpoint has was
+    /// taken from the first local segment, because the checkpoint or earlier segments were lost. Then the log follows the
+    /// manifest.
+    pub fn agreed_log_start(&self) -> Offset {
+        let view = self.view();
+        if view.is_known() && view.tiered_end_offset().is_some() && self.log.log_start_was_assumed() {
+            self.log.lower_assumed_start(view.log_start_offset());
+        }
+        self.log.log_start_offset()
+    }
+
     /// Local segments that end at or below it are tiered for good.
     pub fn durable_end_offset(&self) -> Offset {
         self.manifest.durable_next_offset()
@@ -266,7 +277,7 @@ impl Tiered {
     async fn reconcile(&self, reconcile: Reconcile) -> Result<(), TierError> {
         let Reconcile { cause, log_start_offset, next_offset, last_entry } = reconcile;
         // What was exposed once never goes back: DeleteRecords may have gone past what the head knows.
-        let log_start_offset = log_start_offset.max(self.log.log_start_offset());
+        let log_start_offset = log_start_offset.max(self.agreed_log_start());
         let next_offset = next_offset.max(log_start_offset);
         let Some(entry) = last_entry else {
             // Everything tiered has expired: only the offset is to be kept.
@@ -323,7 +334,7 @@ impl Tiered {
     ) -> Result<Option<UploadedSegment>, TierError> {
         let mut work = self.work.lock().await;
         self.ensure_session(&mut work, leader_epoch, true).await?;
-        let log_start_offset = self.log.log_start_offset();
+        let log_start_offset = self.agreed_log_start();
         let view = self.view();
         if log_start_offset > view.next_offset() {
             // DeleteRecords or local retention went past the tiered end: the next offset follows.
@@ -370,8 +381,7 @@ impl Tiered {
             now_ms: (self.tier.ambient.wall_ms)(),
         };
         let uploaded = self.tier.writer.upload(upload, &mut runs).await?;
-        let committed =
-            self.manifest.commit_segment(&pending, uploaded.entry.clone(), self.log.log_start_offset()).await?;
+        let committed = self.manifest.commit_segment(&pending, uploaded.entry.clone(), self.agreed_log_start()).await?;
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, uploaded.digest.chain()));
         Ok(UploadedSegment { entry: uploaded.entry, committed })
     }
@@ -404,7 +414,7 @@ impl Tiered {
     ) -> Result<(), TierError> {
         let mut work = self.work.lock().await;
         self.ensure_session(&mut work, leader_epoch, true).await?;
-        let log_start_offset = self.log.log_start_offset();
+        let log_start_offset = self.agreed_log_start();
         if log_start_offset > self.view().log_start_offset() {
             self.manifest.advance_log_start(log_start_offset).await?;
         }

@@ -131,3 +131,31 @@ async fn an_end_that_was_lost_here_goes_on_at_the_tiers() {
     compare(&mut one, "t", 0, RECORDS + 10).await;
     running.stop().await.unwrap();
 }
+
+/// Without its entry the log would start at the first segment that is here, and the manifest would follow it: the history
+/// in the tier would be deleted. By hand, by a tool, or with the disk's last sectors.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_start_that_was_lost_is_the_manifests() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = tiered(dir.path()).await;
+    running.control.evict("t".to_owned()).await.unwrap();
+    let mut one = client(&running);
+    let local_start = offset_of(&mut one, "t", OffsetSpec::EarliestLocal).await;
+    assert!(local_start > 0);
+    drop(one);
+    running.stop().await.unwrap();
+    fs::remove_file(dir.path().join("log-start-offset-checkpoint")).unwrap();
+
+    let running = start(dir.path(), QUICK).await;
+    let mut one = client(&running);
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::Earliest).await, 0);
+    // Each commit and each round of retention tells the manifest where the log starts.
+    produce(&mut one, "t", RECORDS + 100, 2 * RECORDS).await;
+    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
+    compare(&mut one, "t", 0, 2 * RECORDS).await;
+    drop(one);
+    running.stop().await.unwrap();
+    let running = start(dir.path(), QUICK).await;
+    compare(&mut client(&running), "t", 0, 2 * RECORDS).await;
+    running.stop().await.unwrap();
+}
