@@ -2,9 +2,10 @@
 //!
 //! After a clean stop the files are believed; only the last few batches behind the last index entry are walked. After
 //! any other stop what lies above the recovery point is read, every CRC checked, and its index entries written anew; the
-//! segments of a log in parallel, `num.recovery.threads.per.data.dir` walks at a time in a data directory. The first bytes
-//! above it that are no batch end the log there: they were never acknowledged (`aside`). Below it they are damage, and an
-//! error that names file, position and offsets: nothing is cut silently.
+//! segments of a log in parallel, `num.recovery.threads.per.data.dir` walks at a time in a data directory. What was found is
+//! taken over in order, and not kept: of the segments of a log only a few are in memory with their entries (`in_order`).
+//! The first bytes above it that are no batch end the log there: they were never acknowledged (`aside`). Below it they are
+//! damage, and an error that names file, position and offsets: nothing is cut silently.
 //!
 //! Where the recovery points did not read, nothing says what was acknowledged: every segment is read, and what does not
 //! read is a torn tail only where nothing whole follows it.
@@ -15,9 +16,12 @@
 mod aside;
 mod believed;
 mod heal;
+mod in_order;
 mod missing;
 mod producers;
 mod rebuilt;
+#[cfg(test)]
+mod tests;
 pub mod walk;
 
 use std::collections::BTreeMap;
@@ -161,30 +165,26 @@ struct Recovery<'a> {
 
 impl Recovery<'_> {
     fn load_segments(&mut self, bases: &[i64], unclean: bool) -> Result<(), Error> {
-        let walked = if unclean { self.first_walked(bases) } else { bases.len() };
-        let mut walks = self.walk_all(bases.get(walked..).unwrap_or_default())?.into_iter();
-        for (at, base) in bases.iter().copied().enumerate() {
-            let next = bases.get(at + 1).copied();
-            if at == 0 {
-                self.end = base;
-            }
-            // A gap above the recovery point: the end of the segment before never reached the disk. No hole of a
-            // compaction lies there: before a swap the recovery point passes what is replaced, and the cleaner's counts.
-            if at >= walked && base > self.end && self.recovery_point.is_below(base) {
-                self.check_end(Offset::ZERO)?;
-                return self.set_aside(bases.get(at..).unwrap_or_default());
-            }
-            if base < self.end {
-                let what = "the segment before it reaches past its start".to_owned();
-                return Err(self.damage(base, 0, Offset(base), Offset(self.end), what));
-            }
-            match (next, if at >= walked { walks.next() } else { None }) {
-                (_, Some(found)) => self.rebuilt(base, found, next)?,
-                (Some(next), None) => self.trust_closed(base, next)?,
-                (None, None) => self.trust_active(base)?,
+        let Some(first) = bases.first() else { return Ok(()) };
+        self.end = *first;
+        let (believed, walked) = bases.split_at(if unclean { self.first_walked(bases) } else { bases.len() });
+        for (at, base) in believed.iter().copied().enumerate() {
+            self.check_overlap(base)?;
+            match bases.get(at + 1) {
+                Some(next) => self.trust_closed(base, *next)?,
+                None => self.trust_active(base)?,
             }
         }
-        Ok(())
+        self.walk_all(walked)
+    }
+
+    /// A segment that begins before the one before it ends.
+    fn check_overlap(&self, base: i64) -> Result<(), Error> {
+        if base >= self.end {
+            return Ok(());
+        }
+        let what = "the segment before it reaches past its start".to_owned();
+        Err(self.damage(base, 0, Offset(base), Offset(self.end), what))
     }
 
     fn set_aside(&mut self, bases: &[i64]) -> Result<(), Error> {

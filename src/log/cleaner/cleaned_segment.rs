@@ -1,4 +1,5 @@
-//! A segment on its way in: its files end in `.cleaned` until the swap.
+//! A segment on its way in: its files end in `.cleaned` until the swap. Its batches, and its index entries with them, are
+//! written as they come; of a whole segment neither is ever in memory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub struct CleanedSegment {
     directory: PathBuf,
     pub base_offset: i64,
     log: DiskFile,
+    offset_index: DiskFile,
+    time_index: DiskFile,
     /// In the file, and of that synced.
     written: u64,
     synced: u64,
@@ -42,13 +45,17 @@ impl CleanedSegment {
         index_interval_bytes: u32,
         buffer_bytes: usize,
     ) -> Result<CleanedSegment, CleanError> {
-        let path = cleaned(directory, base_offset, names::LOG_SUFFIX);
-        let log = disk.create(&path).map_err(failed("create", &path))?;
+        let create = |suffix: &str| {
+            let path = cleaned(directory, base_offset, suffix);
+            disk.create(&path).map_err(failed("create", &path))
+        };
         Ok(CleanedSegment {
             disk: disk.clone(),
             directory: directory.to_owned(),
             base_offset,
-            log,
+            log: create(names::LOG_SUFFIX)?,
+            offset_index: create(names::OFFSET_INDEX_SUFFIX)?,
+            time_index: create(names::TIME_INDEX_SUFFIX)?,
             written: 0,
             synced: 0,
             buffer: Vec::with_capacity(buffer_bytes),
@@ -135,7 +142,19 @@ impl CleanedSegment {
             self.log.sync().map_err(|e| failed("sync", &path())(e))?;
             self.synced = self.written;
         }
+        self.flush_indexes(false)?;
         pace.spend(bytes)
+    }
+
+    fn flush_indexes(&mut self, all: bool) -> Result<(), CleanError> {
+        let failed = |e| failed("write an index of a cleaned segment in", &self.directory)(e);
+        if all || self.indexes.offsets.wants_flush() {
+            self.indexes.offsets.flush(&self.offset_index).map_err(failed)?;
+        }
+        if all || self.indexes.times.wants_flush() {
+            self.indexes.times.flush(&self.time_index).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Everything is in the files, and synced. `modified` is when the newest of the replaced segments was last
@@ -143,22 +162,13 @@ impl CleanedSegment {
     pub fn finish(&mut self, modified: Option<std::time::SystemTime>, pace: &Pace) -> Result<(), CleanError> {
         self.flush(pace)?;
         self.indexes.push_time(self.base_offset);
-        let create = |suffix: &str| {
-            let path = cleaned(&self.directory, self.base_offset, suffix);
-            self.disk.create(&path).map_err(failed("create", &path))
-        };
-        let offsets = create(names::OFFSET_INDEX_SUFFIX)?;
-        let times = create(names::TIME_INDEX_SUFFIX)?;
-        let transactions = create(names::TXN_INDEX_SUFFIX)?;
+        self.flush_indexes(true)?;
+        let path = cleaned(&self.directory, self.base_offset, names::TXN_INDEX_SUFFIX);
+        let transactions = self.disk.create(&path).map_err(failed("create", &path))?;
         let entries: Vec<u8> = self.aborted.iter().flat_map(transactions::AbortedTransaction::encode).collect();
-        let write = || -> io::Result<()> {
-            self.indexes.offsets.flush(&offsets)?;
-            self.indexes.times.flush(&times)?;
-            transactions.write_at(&entries, 0)?;
-            [&offsets, &times, &transactions, &self.log].into_iter().try_for_each(DiskFile::sync)
-        };
-        let mut write = write;
-        write().map_err(failed("write a cleaned segment in", &self.directory))?;
+        transactions.write_at(&entries, 0).map_err(failed("write", &path))?;
+        let files = [&self.offset_index, &self.time_index, &transactions, &self.log];
+        files.into_iter().try_for_each(DiskFile::sync).map_err(failed("sync a cleaned segment in", &self.directory))?;
         if let Some(modified) = modified {
             // Retention goes by it where no record has a timestamp; a file system without it changes nothing else.
             let _ = self.log.file().set_modified(modified);

@@ -1,8 +1,13 @@
 //! The parts of a cleaning that need no log.
 
+use stratalog_protocol::records::{BatchBuilder, BatchHeader, NewRecord};
+
+use super::cleaned_segment::CleanedSegment;
 use super::groups::{Limits, Sized, lengths};
 use super::keyed_hash::{HashKey, hash};
 use super::offset_map::OffsetMap;
+use super::pace::Pace;
+use crate::platform::disk::Disk;
 
 fn hex(halves: (u64, u64)) -> String {
     [halves.0, halves.1].iter().flat_map(|half| half.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
@@ -57,4 +62,31 @@ fn groups_keep_the_limits_of_a_segment() {
     assert_eq!(lengths(&wide, limits, far + 1), [2]);
     assert_eq!(lengths(&wide, limits, far + 2), [1, 1]);
     assert_eq!(lengths(&[sized(0, 1), sized(10, 0)], limits, far + 2), [2]);
+}
+
+/// The entries of a segment of 1 GiB are 6 MiB, and it stays in memory as long as the broker runs.
+#[test]
+fn a_cleaned_segment_writes_its_index_entries_as_they_come() {
+    const BUFFER_BYTES: usize = 64 << 10;
+    let directory = tempfile::tempdir().unwrap();
+    let pace = Pace::unlimited();
+    let mut segment = CleanedSegment::create(&Disk::default(), directory.path(), 0, 0, BUFFER_BYTES).unwrap();
+    for offset in 0..20_000 {
+        let mut builder = BatchBuilder::new(offset);
+        builder.append(&NewRecord { timestamp: offset, value: Some(b"v"), ..NewRecord::default() }).unwrap();
+        let batch = builder.build().unwrap();
+        segment.buffer().extend_from_slice(&batch);
+        segment.appended(&BatchHeader::decode(&batch).unwrap(), &pace).unwrap();
+        // What one buffer of batches brings, at most doubled by growth.
+        assert!(segment.indexes.memory_bytes() <= BUFFER_BYTES, "at {offset}: {}", segment.indexes.memory_bytes());
+    }
+    segment.finish(None, &pace).unwrap();
+    assert_eq!(segment.indexes.memory_bytes(), 0);
+    let index_bytes = |suffix: &str| {
+        let name = format!("00000000000000000000.{suffix}.cleaned");
+        directory.path().join(name).metadata().unwrap().len()
+    };
+    assert_eq!(index_bytes("index"), segment.indexes.offsets.entries() * 8);
+    assert_eq!(index_bytes("timeindex"), segment.indexes.times.entries() * 12);
+    assert_eq!(segment.indexes.offsets.entries(), 19_999);
 }

@@ -1,21 +1,25 @@
 //! Segments that are read: what a walk found becomes the segment, its indexes, and the epochs.
 //!
-//! Walks of one log run side by side; what they found is taken over in order. Order of effects: bytes that are no batch
-//! go to a side file and off the end, then the index entries are written. A crash in between repeats it.
+//! Walks of one log run side by side; what they found is taken over in order, while later ones go on. Order of effects, a
+//! segment: bytes that are no batch go to a side file and off the end, then the index entries are written. A crash in
+//! between repeats it.
 
-use std::sync::{Arc, Mutex};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
 
 use stratalog_types::Offset;
 
+use super::in_order::in_order;
 use super::walk::{Trust, Walk, walk};
 use super::{Recovery, aside};
-use crate::log::dir::RecoveryPoint;
+use crate::log::config::LogConfig;
+use crate::log::dir::{LogDir, RecoveryPoint};
 use crate::log::error::Error;
 use crate::log::names;
 use crate::log::segment::Segment;
 use crate::log::segment::index::{Entry, OffsetEntry, TimeEntry};
 use crate::platform::disk::DiskFile;
-use crate::platform::lock;
 
 impl Recovery<'_> {
     /// The first segment that reaches past the recovery point.
@@ -26,42 +30,37 @@ impl Recovery<'_> {
         }
     }
 
-    /// Walks segments side by side, as many as the data directory has walks to spare.
-    pub(super) fn walk_all(&self, bases: &[i64]) -> Result<Vec<Walk>, Error> {
-        let queue = Mutex::new(bases.iter().enumerate());
-        let done: Mutex<Vec<(usize, Result<Walk, Error>)>> = Mutex::new(Vec::with_capacity(bases.len()));
-        let run = || {
-            while let Some((at, base)) = { lock(&queue).next() } {
-                let walked = self.dir.walks.while_held(|| self.walk_one(*base));
-                let failed = walked.is_err();
-                lock(&done).push((at, walked));
-                if failed {
-                    return;
-                }
-            }
+    /// Walks segments, the last ones of the log, side by side, as many as the data directory has walks to spare.
+    pub(super) fn walk_all(&mut self, bases: &[i64]) -> Result<(), Error> {
+        let (dir, path, config, recovery_point) = (self.dir, self.path, self.config, self.recovery_point);
+        let walk_at = |at: usize| match bases.get(at) {
+            Some(base) => dir.walks.while_held(|| walk_one(dir, path, *base, config, recovery_point)).map(Some),
+            None => Ok(None),
         };
-        std::thread::scope(|scope| {
-            for _ in 1..self.dir.walks.max().min(bases.len()) {
-                let _ = std::thread::Builder::new().name("log-recovery".to_owned()).spawn_scoped(scope, run);
+        in_order(bases.len(), dir.walks.max(), walk_at, |at, found| {
+            match (found, bases.get(at..).and_then(|rest| rest.split_first())) {
+                (Some(found), Some((base, later))) => self.take_over(*base, found, later),
+                _ => Ok(ControlFlow::Break(())),
             }
-            run();
-        });
-        let mut walked = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        walked.sort_unstable_by_key(|(at, _)| *at);
-        walked.into_iter().map(|(_, walked)| walked).collect()
+        })
     }
 
-    fn walk_one(&self, base: i64) -> Result<Walk, Error> {
-        let log = self.open_log_file(base)?;
-        let trust = match self.recovery_point {
-            RecoveryPoint::At(point) if point.0 > base => Trust { below: point.0, indexes: true },
-            RecoveryPoint::At(_) | RecoveryPoint::Unknown => Trust::NOTHING,
-        };
-        walk(log, self.path, base, self.config, trust).map_err(self.io(base))
+    /// Takes over what the walk of the next segment found, or sets it and all `later` ones aside.
+    fn take_over(&mut self, base: i64, found: Walk, later: &[i64]) -> Result<ControlFlow<()>, Error> {
+        // A gap above the recovery point: the end of the segment before never reached the disk. No hole of a compaction
+        // lies there: before a swap the recovery point passes what is replaced, and the cleaner's counts.
+        if base > self.end && self.recovery_point.is_below(base) {
+            self.check_end(Offset::ZERO)?;
+            let rest: Vec<i64> = std::iter::once(base).chain(later.iter().copied()).collect();
+            return self.set_aside(&rest).map(ControlFlow::Break);
+        }
+        self.check_overlap(base)?;
+        self.rebuilt(base, found, later.first().copied())?;
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Takes over what a walk found. A bad end is cut, unless it is damage.
-    pub(super) fn rebuilt(&mut self, base: i64, mut found: Walk, next: Option<i64>) -> Result<(), Error> {
+    fn rebuilt(&mut self, base: i64, mut found: Walk, next: Option<i64>) -> Result<(), Error> {
         let reached = Offset(found.next_offset);
         if let Some(what) = found.bad.take() {
             let until = found.resumes_at.map_or(next, |(_, offset)| Some(offset));
@@ -118,4 +117,20 @@ impl Recovery<'_> {
         found.indexes.times.flush(&times).map_err(self.io(base))?;
         Ok([offsets, times])
     }
+}
+
+fn walk_one(
+    dir: &LogDir,
+    directory: &Path,
+    base: i64,
+    config: &LogConfig,
+    recovery_point: RecoveryPoint,
+) -> Result<Walk, Error> {
+    let file = names::offset_file(directory, base, names::LOG_SUFFIX);
+    let log = dir.disk.open(&file).map_err(Error::io("open", &file))?;
+    let trust = match recovery_point {
+        RecoveryPoint::At(point) if point.0 > base => Trust { below: point.0, indexes: true },
+        RecoveryPoint::At(_) | RecoveryPoint::Unknown => Trust::NOTHING,
+    };
+    walk(log, directory, base, config, trust).map_err(Error::io("recover", &file))
 }

@@ -155,8 +155,11 @@ impl Walk {
 /// The latest place at or before `below` that both indexes and the log agree on. `None`: there is none, or one of them is
 /// wrong.
 fn believable(log: &DiskFile, directory: &Path, base: i64, size_bytes: u64, below: i64) -> io::Result<Option<Begin>> {
-    let Some(offsets) = entries::<OffsetEntry>(directory, base, names::OFFSET_INDEX_SUFFIX)? else { return Ok(None) };
-    let Some(times) = entries::<TimeEntry>(directory, base, names::TIME_INDEX_SUFFIX)? else { return Ok(None) };
+    let entries_max = index::entries_max(size_bytes);
+    let offsets = names::offset_file(directory, base, names::OFFSET_INDEX_SUFFIX);
+    let times = names::offset_file(directory, base, names::TIME_INDEX_SUFFIX);
+    let Some(offsets) = entries::<OffsetEntry>(&offsets, entries_max)? else { return Ok(None) };
+    let Some(times) = entries::<TimeEntry>(&times, entries_max)? else { return Ok(None) };
     let kept = offsets.partition_point(|entry| base + i64::from(entry.relative_offset) < below);
     let Some(last) = kept.checked_sub(1).and_then(|at| offsets.get(at)).copied() else { return Ok(None) };
     let rises = offsets
@@ -209,10 +212,11 @@ fn believable(log: &DiskFile, directory: &Path, base: i64, size_bytes: u64, belo
     }
 }
 
-/// All entries of an index file; `None` where it is missing or no whole number of them.
-fn entries<E: index::Entry>(directory: &Path, base: i64, suffix: &str) -> io::Result<Option<Vec<E>>> {
-    match std::fs::read(names::offset_file(directory, base, suffix)) {
-        Ok(bytes) => Ok(index::decode_all(&bytes)),
+/// All entries of an index file; `None` where it is missing, no whole number of them, or more than its segment can have.
+fn entries<E: index::Entry>(file: &Path, entries_max: u64) -> io::Result<Option<Vec<E>>> {
+    match file.metadata() {
+        Ok(metadata) if metadata.len() > entries_max.saturating_mul(E::BYTES) => Ok(None),
+        Ok(_) => Ok(index::decode_all(&std::fs::read(file)?)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }

@@ -6,8 +6,7 @@
 
 use std::io;
 
-use super::index::Entry;
-use super::index::{Index, OffsetEntry, TimeEntry, decode_all};
+use super::index::{self, Entry, Index, OffsetEntry, TimeEntry};
 use super::lookup::scan_to;
 use super::{Indexes, Segment, Tail};
 use crate::log::names;
@@ -20,43 +19,41 @@ const INTERVAL_BYTES: u64 = 4096;
 
 /// The indexes of the files. `None`: they are to be made anew.
 pub fn read(segment: &Segment, tail: &Tail) -> io::Result<Option<Indexes>> {
-    let offsets = entries::<OffsetEntry>(segment.offset_index_file())?;
-    let times = entries::<TimeEntry>(segment.time_index_file())?;
-    let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
+    let entries_max = index::entries_max(tail.size_bytes);
+    let rises = |before: &OffsetEntry, after: &OffsetEntry| {
+        before.relative_offset < after.relative_offset && before.position < after.position
+    };
+    let offsets = entries(segment.offset_index_file(), entries_max, rises)?;
+    let rises = |before: &TimeEntry, after: &TimeEntry| {
+        before.timestamp < after.timestamp && before.relative_offset <= after.relative_offset
+    };
+    let times = entries(segment.time_index_file(), entries_max, rises)?;
+    let (Some((offsets, last_offset)), Some((times, last_time))) = (offsets, times) else { return Ok(None) };
     let base = segment.base_offset;
     let is_inside = |relative_offset: u32| base.saturating_add(i64::from(relative_offset)) < tail.next_offset;
-    let offsets_rise = offsets
-        .iter()
-        .zip(offsets.iter().skip(1))
-        .all(|(before, after)| before.relative_offset < after.relative_offset && before.position < after.position);
     let offsets_end =
-        offsets.last().is_none_or(|last| is_inside(last.relative_offset) && u64::from(last.position) < tail.size_bytes);
-    let times_rise = times
-        .iter()
-        .zip(times.iter().skip(1))
-        .all(|(before, after)| before.timestamp < after.timestamp && before.relative_offset <= after.relative_offset);
-    let times_end = times.last().is_none_or(|last| is_inside(last.relative_offset));
-    if !(offsets_rise && offsets_end && times_rise && times_end) {
+        last_offset.is_none_or(|last| is_inside(last.relative_offset) && u64::from(last.position) < tail.size_bytes);
+    if !offsets_end || !last_time.is_none_or(|last| is_inside(last.relative_offset)) {
         return Ok(None);
     }
-    let largest_timestamp = times.last().map(|last| (last.timestamp, base + i64::from(last.relative_offset)));
     Ok(Some(Indexes {
-        offsets: Index::kept(offsets.len() as u64, offsets.last().copied()),
-        times: Index::kept(times.len() as u64, times.last().copied()),
-        largest_timestamp,
+        offsets: Index::kept(offsets, last_offset),
+        times: Index::kept(times, last_time),
+        largest_timestamp: last_time.map(|last| (last.timestamp, base + i64::from(last.relative_offset))),
     }))
 }
 
-fn entries<E: Entry>(file: io::Result<DiskFile>) -> io::Result<Option<Vec<E>>> {
-    let file = match file {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let mut bytes = vec![0; usize::try_from(file.length()?).unwrap_or(0)];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
-    Ok(decode_all(&bytes))
+/// The number of entries of a file and the last one. `None`: it is missing, or contradicts itself.
+fn entries<E: Entry>(
+    file: io::Result<DiskFile>,
+    entries_max: u64,
+    rises: impl Fn(&E, &E) -> bool,
+) -> io::Result<Option<(u64, Option<E>)>> {
+    match file {
+        Ok(file) => index::check_all(&file, entries_max, rises),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Writes both indexes of the first `size_bytes` anew, from the batches' headers. What is no batch ends them: it is named

@@ -13,11 +13,15 @@ use std::cmp::Ordering;
 use std::io;
 use std::marker::PhantomData;
 
+use stratalog_protocol::records::BATCH_HEADER_BYTES;
+
 use crate::platform::disk::DiskFile;
 
 /// Entries that may wait in memory before they are written together.
 const PENDING_ENTRIES_MAX: usize = 256;
 const BLOCK_BYTES: u64 = 4096;
+/// Of a file that is read from end to end.
+const PIECE_BYTES: u64 = 64 << 10;
 
 pub trait Entry: Copy {
     const BYTES: u64;
@@ -105,7 +109,8 @@ impl<E: Entry> Index<E> {
         !self.pending.is_empty()
     }
 
-    /// Writes the waiting entries behind those in the file.
+    /// Writes the waiting entries behind those in the file. None of their room is kept: a segment is in memory for as long
+    /// as it is in the log, and most never get another entry.
     pub fn flush(&mut self, file: &DiskFile) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
@@ -116,7 +121,7 @@ impl<E: Entry> Index<E> {
         }
         file.write_at(&bytes, self.in_file * E::BYTES)?;
         self.in_file += self.pending.len() as u64;
-        self.pending.clear();
+        self.pending = Vec::new();
         Ok(())
     }
 
@@ -129,6 +134,11 @@ impl<E: Entry> Index<E> {
     pub fn in_file(&self) -> u64 {
         self.in_file
     }
+
+    #[cfg(test)]
+    pub fn memory_bytes(&self) -> usize {
+        self.pending.capacity() * size_of::<E>()
+    }
 }
 
 /// All entries of a file's bytes; `None` if they are no whole number of them.
@@ -139,6 +149,36 @@ pub fn decode_all<E: Entry>(bytes: &[u8]) -> Option<Vec<E>> {
         return None;
     }
     entries.map(E::decode).collect()
+}
+
+/// The entries that the index of a segment can have: each is of another batch.
+pub fn entries_max(size_bytes: u64) -> u64 {
+    size_bytes / BATCH_HEADER_BYTES as u64
+}
+
+/// How many entries a file has, and the last of them. `None`: they are no whole number, more than `entries_max`, or one
+/// does not `follow` the one before it. A piece of the file is in memory at a time.
+pub fn check_all<E: Entry>(
+    file: &DiskFile,
+    entries_max: u64,
+    follows: impl Fn(&E, &E) -> bool,
+) -> io::Result<Option<(u64, Option<E>)>> {
+    let bytes = file.length()?;
+    if !bytes.is_multiple_of(E::BYTES) || bytes / E::BYTES > entries_max {
+        return Ok(None);
+    }
+    let piece_bytes = (PIECE_BYTES / E::BYTES * E::BYTES).min(bytes);
+    let mut buffer = vec![0; usize::try_from(piece_bytes).unwrap_or(0)];
+    let mut last: Option<E> = None;
+    let mut agree = true;
+    let reached = file.read_pieces(0..bytes, &mut buffer, |piece, _| {
+        for entry in piece.chunks_exact(E::BYTES as usize).filter_map(E::decode) {
+            agree &= last.is_none_or(|before| follows(&before, &entry));
+            last = Some(entry);
+        }
+        Ok(())
+    })?;
+    Ok((agree && reached == bytes).then_some((bytes / E::BYTES, last)))
 }
 
 /// The last of the first `entries` of a file that does not lie after what is sought. `order` compares an entry with it.

@@ -22,6 +22,11 @@ impl Indexes {
         Indexes { offsets: Index::empty(), times: Index::empty(), largest_timestamp: None }
     }
 
+    #[cfg(test)]
+    pub fn memory_bytes(&self) -> usize {
+        self.offsets.memory_bytes() + self.times.memory_bytes()
+    }
+
     pub fn note_timestamp(&mut self, timestamp: i64, last_offset: i64) {
         if timestamp >= 0 && self.largest_timestamp.is_none_or(|(largest, _)| timestamp > largest) {
             self.largest_timestamp = Some((timestamp, last_offset));
