@@ -138,7 +138,12 @@ async fn upload_to(
 
 async fn evict(node: &Node, topic: &str) -> Result<EvictReport, AdminError> {
     let mut evicted = Vec::new();
-    for (partition, _) in tiered_partitions(node, topic)? {
+    let mut partitions = tiered_partitions(node, topic)?;
+    partitions.retain(|(partition, _)| partition.keeping_tier().is_some());
+    if partitions.is_empty() {
+        return Err(AdminError::NotTiered { topic: topic.to_owned() });
+    }
+    for (partition, _) in partitions {
         let evicting = partition.clone();
         let (segments, bytes) =
             tokio::task::spawn_blocking(move || evicting.evict()).await.map_err(unavailable)?.map_err(unavailable)?;

@@ -73,6 +73,11 @@ pub struct TopicConfig {
 }
 
 impl TopicConfig {
+    /// The tier was turned off, and what lies only there goes from it.
+    pub fn forgets_tier(&self) -> bool {
+        !self.remote_storage_enable && self.remote_log_delete_on_disable
+    }
+
     /// The overrides over the broker's settings. What is stored was checked by `validate` when it was set; a value that
     /// the broker's defaults have since moved under is clamped, not refused.
     pub fn resolve(settings: &Settings, overrides: &TopicOverrides) -> Result<TopicConfig, ConfigError> {

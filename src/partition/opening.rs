@@ -154,7 +154,7 @@ impl Partitions {
         let (name, id) = (topic_partition.clone(), terms.topic.id);
         let config = log_config(&terms.config);
         let log = match there {
-            There::Directory => self.open_or_heal(home, name, id, config),
+            There::Directory => self.open_or_heal(home, name, terms, config),
             There::Lost => Log::create_again(home, name, id, config),
             There::New => Log::create(home, name, id, config),
         };
@@ -188,21 +188,24 @@ impl Partitions {
         }
     }
 
-    /// Opens a log; where it is damaged and the tier has what is lost, that is put aside here first.
+    /// Opens a log; where it is damaged and the tier has what is lost, that is put aside here first. Not where the tier was
+    /// turned off with what it holds: it forgets what lies before the first local segment.
     fn open_or_heal(
         &self,
         home: &Arc<LogDir>,
         name: TopicPartition,
-        id: TopicId,
+        terms: &TopicTerms,
         config: LogConfig,
     ) -> Result<Arc<Log>, log::Error> {
+        let id = terms.topic.id;
         let mut healed_to = None;
         loop {
             let opened = Log::open(home, name.clone(), id, config.clone());
             let Err(log::Error::Corrupt(damage)) = &opened else { return opened };
             self.metrics.log_segments_damaged.inc();
             let path = home.path().join(name.to_string());
-            let Some(tiered_until) = self.tier.as_ref().and_then(|_| tiered_until(&path, id)) else { return opened };
+            let tier = self.tier.as_ref().filter(|_| !terms.config.forgets_tier());
+            let Some(tiered_until) = tier.and_then(|_| tiered_until(&path, id)) else { return opened };
             // Each round puts a later segment aside.
             let at = (damage.base_offset, damage.first_offset);
             if healed_to.is_some_and(|before| before >= at) || !Log::heal(home, &name, damage, tiered_until)? {

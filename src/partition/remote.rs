@@ -28,6 +28,12 @@ impl Partition {
         *self.tiered.write().unwrap_or_else(PoisonError::into_inner) = Some(tiered);
     }
 
+    /// The tier's half, where local copies may go for its sake. Not once it was turned off with what it holds: what lies
+    /// before the first local segment is forgotten then, so each local copy that goes takes the tier's with it.
+    pub fn keeping_tier(&self) -> Option<Arc<Tiered>> {
+        self.tiered().filter(|_| !self.config().forgets_tier())
+    }
+
     /// One past the last offset in the tier; `None` when nothing is there.
     pub fn tiered_end_offset(&self) -> Option<Offset> {
         self.tiered()?.view().tiered_end_offset()
@@ -43,7 +49,7 @@ impl Partition {
 
     /// Puts segments aside in which a read found damage, with what lies before them, where the tier has all of it. Blocks.
     pub(super) fn heal(&self) -> Result<(), log::Error> {
-        let Some(tiered) = self.tiered() else { return Ok(()) };
+        let Some(tiered) = self.keeping_tier() else { return Ok(()) };
         match self.log().damaged_until() {
             Some(until) if until <= tiered.durable_end_offset() => {
                 tracing::error!(
@@ -94,7 +100,7 @@ impl Partition {
 
     /// Drops the local copies of all that is tiered for good. Blocks. Returns segments and bytes dropped.
     pub fn evict(&self) -> Result<(u64, u64), log::Error> {
-        let Some(tiered) = self.tiered() else { return Ok((0, 0)) };
+        let Some(tiered) = self.keeping_tier() else { return Ok((0, 0)) };
         let durable = tiered.durable_end_offset();
         let going = self.log().closed_segments().into_iter().filter(|s| s.end_offset <= durable);
         let (segments, bytes) = going.fold((0, 0), |(count, bytes), s| (count + 1, bytes + s.bytes));

@@ -202,11 +202,7 @@ impl Service {
         let config = partition.config();
         let Some(tiered) = partition.tiered() else { return Ok(()) };
         if !config.remote_storage_enable {
-            return if config.remote_log_delete_on_disable {
-                tiered.forget(partition.leader_epoch()).await
-            } else {
-                Ok(())
-            };
+            return if config.forgets_tier() { tiered.forget(partition.leader_epoch()).await } else { Ok(()) };
         }
         if !config.cleanup_delete {
             return tiered.tidy(partition.leader_epoch()).await;

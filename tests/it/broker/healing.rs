@@ -1,18 +1,25 @@
 //! A segment that is damaged here and whole in the tier is served from the tier, and put aside here.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stratalog::broker::Running;
+use stratalog::net::client::{ConfigOperation, OffsetSpec};
+use stratalog::partition::Partition;
 
+use super::tier_lifecycle::partition;
 use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce};
 use super::{client, start, topic};
-use stratalog::net::client::OffsetSpec;
 
 const RECORDS: i64 = 6000;
 /// Nothing expires, of records that are old.
 const QUICK: &[(&str, &str)] =
     &[("log.retention.check.interval.ms", "20"), ("log.retention.ms", "-1"), ("log.local.retention.ms", "-2")];
+
+/// As before, where retention waits until it is called.
+const QUIET: &[(&str, &str)] = &[("log.retention.ms", "-1"), ("log.local.retention.ms", "-2")];
 
 fn segments(directory: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -30,8 +37,12 @@ fn count(directory: &Path, suffix: &str) -> usize {
     names.filter(|name| name.to_string_lossy().ends_with(suffix)).count()
 }
 
-async fn tiered(directory: &Path) -> Running {
-    let running = start(directory, QUICK).await;
+fn overwrite(file: &Path, position: u64, bytes: &[u8]) {
+    fs::OpenOptions::new().write(true).open(file).unwrap().write_all_at(bytes, position).unwrap();
+}
+
+async fn tiered(directory: &Path, settings: &[(&str, &str)]) -> Running {
+    let running = start(directory, settings).await;
     let mut one = client(&running);
     one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
     produce(&mut one, "t", 0, RECORDS).await;
@@ -43,15 +54,12 @@ async fn tiered(directory: &Path) -> Running {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_that_finds_damage_goes_to_the_tier_and_the_segment_is_put_aside() {
     let dir = tempfile::tempdir().unwrap();
-    let running = tiered(dir.path()).await;
+    let running = tiered(dir.path(), QUICK).await;
     let home = dir.path().join("t-0");
     let damaged = segments(&home)[2].clone();
     let next = base_of(&segments(&home)[3]);
     // The header of the first batch is no header any more; the file stays open where it was.
-    let mut bytes = fs::read(&damaged).unwrap();
-    bytes[16] = 99;
-    use std::os::unix::fs::FileExt;
-    fs::OpenOptions::new().write(true).open(&damaged).unwrap().write_all_at(&bytes[..32], 0).unwrap();
+    overwrite(&damaged, 16, &[99]);
 
     let mut one = client(&running);
     compare(&mut one, "t", 0, RECORDS + 100).await;
@@ -78,7 +86,7 @@ async fn a_read_that_finds_damage_goes_to_the_tier_and_the_segment_is_put_aside(
 async fn a_start_that_finds_damage_leaves_it_to_the_tier() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("t-0");
-    tiered(dir.path()).await.stop().await.unwrap();
+    tiered(dir.path(), QUICK).await.stop().await.unwrap();
     // One closed segment is gone, a later one is empty.
     fs::remove_file(&segments(&home)[1]).unwrap();
     let emptied = segments(&home)[2].clone();
@@ -137,7 +145,7 @@ async fn an_end_that_was_lost_here_goes_on_at_the_tiers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_start_that_was_lost_is_the_manifests() {
     let dir = tempfile::tempdir().unwrap();
-    let running = tiered(dir.path()).await;
+    let running = tiered(dir.path(), QUICK).await;
     running.control.evict("t".to_owned()).await.unwrap();
     let mut one = client(&running);
     let local_start = offset_of(&mut one, "t", OffsetSpec::EarliestLocal).await;
@@ -157,5 +165,70 @@ async fn a_log_start_that_was_lost_is_the_manifests() {
     running.stop().await.unwrap();
     let running = start(dir.path(), QUICK).await;
     compare(&mut client(&running), "t", 0, 2 * RECORDS).await;
+    running.stop().await.unwrap();
+}
+
+/// Turns the tier off, with what it holds; what lies only there is forgotten.
+async fn turned_off(running: &Running) -> Arc<Partition> {
+    let mut one = client(running);
+    let set = |name: &str, value: &str| (name.to_owned(), ConfigOperation::Set(value.to_owned()));
+    let off = [set("remote.storage.enable", "false"), set("remote.log.delete.on.disable", "true")];
+    one.alter_topic_configs("t", &off, false).await.unwrap();
+    let partition = partition(running);
+    retain(&partition).await;
+    partition
+}
+
+/// One round of both retentions, as the tier's service does it for a tier that was turned off.
+async fn retain(partition: &Arc<Partition>) {
+    let local = partition.clone();
+    let config = partition.config();
+    tokio::task::spawn_blocking(move || local.retain_local(&config, 0)).await.unwrap().unwrap();
+    partition.tiered().unwrap().forget(partition.leader_epoch()).await.unwrap();
+}
+
+/// The tier still holds what is here too, until its turn to be forgotten comes: it is no reason to let local copies go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_that_is_to_be_forgotten_lets_no_local_copy_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("t-0");
+    let running = tiered(dir.path(), QUIET).await;
+    let partition = turned_off(&running).await;
+    let mut one = client(&running);
+    // Evicted, or healed after a read that found damage, and then forgotten.
+    running.control.evict("t".to_owned()).await.unwrap_err();
+    retain(&partition).await;
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::EarliestLocal).await, 0);
+    let damaged = segments(&home)[2].clone();
+    overwrite(&damaged, 16, &[99]);
+    compare(&mut one, "t", 0, RECORDS + 100).await;
+    assert_eq!(running.node.metrics.log_segments_damaged.get(), 1);
+    for _ in 0..2 {
+        retain(&partition).await;
+    }
+    assert_eq!(offset_of(&mut one, "t", OffsetSpec::Earliest).await, 0);
+    assert_eq!(running.node.metrics.log_segments_healed.get(), 0);
+    compare(&mut one, "t", 0, RECORDS + 100).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_finds_damage_leaves_nothing_to_a_tier_that_is_to_be_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("t-0");
+    let running = tiered(dir.path(), QUIET).await;
+    turned_off(&running).await;
+    running.stop().await.unwrap();
+    let damaged = segments(&home)[2].clone();
+    let whole = fs::read(&damaged).unwrap();
+    fs::write(&damaged, "").unwrap();
+    let before = segments(&home);
+    let running = start(dir.path(), QUIET).await;
+    assert_eq!(running.node.partitions.offline().len(), 1);
+    assert_eq!(segments(&home), before);
+    running.stop().await.unwrap();
+    fs::write(&damaged, whole).unwrap();
+    let running = start(dir.path(), QUIET).await;
+    compare(&mut client(&running), "t", 0, RECORDS + 100).await;
     running.stop().await.unwrap();
 }
