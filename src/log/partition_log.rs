@@ -59,10 +59,10 @@ pub struct SegmentInfo {
     /// One past the last record.
     pub end_offset: Offset,
     pub bytes: u64,
-    /// `None`: no record has a timestamp.
-    pub max_timestamp: Option<i64>,
-    /// Milliseconds since 1970.
-    pub last_modified_ms: i64,
+    /// The largest timestamp; where no record has one, when it was last written. `None`: that cannot be looked at now.
+    pub newest_ms: Option<i64>,
+    /// Milliseconds since 1970. `None`: its file cannot be looked at now.
+    pub last_modified_ms: Option<i64>,
 }
 
 impl Log {
@@ -225,7 +225,7 @@ impl Log {
 
     /// Milliseconds since 1970 at which the oldest closed segment that ends after `offset` was last written.
     pub fn closed_since_ms(&self, offset: Offset) -> Option<i64> {
-        self.closed_beyond(offset).map(|segment| last_modified_ms(&segment))
+        last_modified_ms(&*self.closed_beyond(offset)?)
     }
 
     fn closed_beyond(&self, offset: Offset) -> Option<Arc<Segment>> {
@@ -330,18 +330,28 @@ impl Log {
 
 fn describe(segment: &Segment) -> SegmentInfo {
     let (bytes, next_offset) = segment.end();
-    let max_timestamp = segment.largest_timestamp().ok().flatten().map(|(timestamp, _)| timestamp);
+    let last_modified_ms = last_modified_ms(segment);
+    let newest_ms = match segment.largest_timestamp() {
+        Ok(Some((timestamp, _))) => Some(timestamp),
+        Ok(None) => last_modified_ms,
+        Err(error) => {
+            let error = segment.read_error(error.into());
+            tracing::debug!(base_offset = segment.base_offset, %error, "its age is not known");
+            None
+        }
+    };
     SegmentInfo {
         base_offset: Offset(segment.base_offset),
         end_offset: Offset(next_offset),
         bytes,
-        max_timestamp,
-        last_modified_ms: last_modified_ms(segment),
+        newest_ms,
+        last_modified_ms,
     }
 }
 
-fn last_modified_ms(segment: &Segment) -> i64 {
-    let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok();
-    let since_epoch = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
+fn last_modified_ms(segment: &Segment) -> Option<i64> {
+    let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok()?;
+    // Before 1970 is as old as can be.
+    let since_epoch = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).ok()
 }

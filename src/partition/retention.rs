@@ -10,7 +10,8 @@ use crate::config::TopicConfig;
 use crate::log::{self, SegmentInfo};
 
 /// Where the log start may move to: past closed segments that are too old, or over the size limit. `total_bytes` is the
-/// size of the whole log over both tiers, each interval counted once; `segments` are the oldest closed ones first.
+/// size of the whole log over both tiers, each interval counted once; `segments` are the oldest closed ones first. One
+/// whose age cannot be told is not too old: its disk may be away, and come back.
 pub fn retained_start(
     segments: &[SegmentInfo],
     total_bytes: u64,
@@ -22,8 +23,9 @@ pub fn retained_start(
     let mut start = log_start_offset;
     let mut bytes_left = total_bytes;
     for segment in segments {
-        let age_ms = now_ms.saturating_sub(segment.max_timestamp.unwrap_or(segment.last_modified_ms));
-        let too_old = retention_ms.is_some_and(|limit| age_ms > i64::try_from(limit).unwrap_or(i64::MAX));
+        let age_ms = segment.newest_ms.map(|newest_ms| now_ms.saturating_sub(newest_ms));
+        let too_old =
+            age_ms.zip(retention_ms).is_some_and(|(age_ms, limit)| age_ms > i64::try_from(limit).unwrap_or(i64::MAX));
         let over_size = retention_bytes.is_some_and(|limit| bytes_left.saturating_sub(segment.bytes) >= limit);
         let below_start = segment.end_offset <= log_start_offset;
         if !(too_old || over_size || below_start) {
@@ -44,8 +46,13 @@ impl Partition {
         self.heal()?;
         let copied = config.remote_storage_enable && !config.remote_log_copy_disable;
         if let Some(tiered) = self.tiered().filter(|_| copied && config.cleanup_delete) {
+            let mut segments = log.closed_segments();
+            // The tier has what is to go: a copy that cannot be read is no reason to keep those behind it.
+            for segment in &mut segments {
+                segment.newest_ms = segment.newest_ms.or(segment.last_modified_ms).or(Some(i64::MIN));
+            }
             let start = retained_start(
-                &log.closed_segments(),
+                &segments,
                 log.size_bytes(),
                 log.local_log_start_offset(),
                 config.local_retention_ms,
@@ -59,14 +66,23 @@ impl Partition {
             return log.delete_local_below(log.log_start_offset()).map(drop);
         }
         self.roll_expired(config, now_ms)?;
+        let segments = log.closed_segments();
         let start = retained_start(
-            &log.closed_segments(),
+            &segments,
             log.size_bytes(),
             log.log_start_offset(),
             config.retention_ms,
             config.retention_bytes,
             now_ms,
         );
+        let stopped_at = segments.iter().find(|segment| segment.end_offset > start);
+        if let Some(segment) = stopped_at.filter(|segment| segment.newest_ms.is_none()) {
+            tracing::warn!(
+                path = %log.path().display(), base_offset = %segment.base_offset,
+                "retention stops at a segment that cannot be read: its age is not known. Put its files back, or move the \
+                 log start past it with DeleteRecords"
+            );
+        }
         // Only what consumers could see may go: the rest is not durable yet.
         let start = start.min(self.high_watermark().get());
         log.set_log_start_offset(start)?;

@@ -21,7 +21,7 @@ const QUICK: &[(&str, &str)] =
 /// As before, where retention waits until it is called.
 const QUIET: &[(&str, &str)] = &[("log.retention.ms", "-1"), ("log.local.retention.ms", "-2")];
 
-fn segments(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn segments(directory: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     found.sort();

@@ -2,6 +2,7 @@
 
 mod healing;
 mod health;
+mod retention;
 mod scrub;
 mod tier_lifecycle;
 mod tiering;

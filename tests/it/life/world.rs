@@ -316,7 +316,7 @@ impl World {
                 assert!(young.is_empty(), "younger than retention.ms and gone: {young:?}");
                 if !self.kind.is_tiered() {
                     let oldest = partition.log().closed_segments().into_iter().next();
-                    let newest_of_it = oldest.and_then(|segment| segment.max_timestamp);
+                    let newest_of_it = oldest.and_then(|segment| segment.newest_ms);
                     assert!(
                         newest_of_it.is_none_or(|newest| newest >= cutoff),
                         "{newest_of_it:?} is older than {cutoff}"
