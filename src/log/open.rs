@@ -123,7 +123,7 @@ pub fn assemble(dir: &LogDir, path: &Path, config: &LogConfig, recovered: Recove
     let Recovered { mut segments, log_end_offset, producers, epochs, .. } = recovered;
     let (active, file) = match segments.last_key_value() {
         Some((_, last)) => {
-            let file = last.file().map_err(Error::io("open the active segment of", path))?;
+            let file = last.file_to_write().map_err(Error::io("open the active segment of", path))?;
             last.pin(file.clone());
             (Arc::clone(last), file)
         }

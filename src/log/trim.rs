@@ -151,16 +151,18 @@ impl Log {
         let segment = self.segment_at(offset);
         let located = segment.as_ref().map(|segment| segment.locate(offset.0)).transpose();
         let located = located.map_err(|e| Error::Unreadable { path: self.path.clone(), source: e })?.flatten();
+        let located = located.map(|(at, _)| at);
         // In a hole that compaction left, nothing says where the batch before it ends.
-        let begins = located.as_ref().map(|(at, _)| at.header.base_offset).filter(|begins| *begins <= offset.0);
+        let begins = located.as_ref().map(|at| at.header.base_offset).filter(|begins| *begins <= offset.0);
         let end = begins.or(segment.as_ref().map(|segment| segment.base_offset)).map_or(offset, Offset).min(offset);
         self.sync.truncate(end);
         self.dir.lower_recovery_point(&self.topic_partition, end)?;
         // The first segment stays, if only as an empty file: it says where the log begins.
         let first = read_lock(&self.segments).keys().next().copied().unwrap_or(offset.0);
         self.unlink(|base| base >= offset.0 && base > first)?;
-        if let Some((at, file)) = located {
-            file.truncate(at.position).map_err(Error::io("truncate", &self.path))?;
+        if let Some((at, segment)) = located.zip(segment).filter(|(_, segment)| !segment.is_retired()) {
+            let truncated = segment.file_to_write().and_then(|file| file.truncate(at.position));
+            truncated.map_err(Error::io("truncate", &self.path))?;
         }
         self.reload(appender)
     }

@@ -19,10 +19,22 @@ pub struct FileId(pub u64);
 #[derive(Debug)]
 pub enum DiskOp<'a> {
     Create(&'a Path),
-    Write { file: FileId, position: u64, parts: &'a [&'a [u8]] },
-    Truncate { file: FileId, length: u64 },
+    /// Nothing changes yet; a disk that is read-only refuses it.
+    OpenToWrite(&'a Path),
+    Write {
+        file: FileId,
+        position: u64,
+        parts: &'a [&'a [u8]],
+    },
+    Truncate {
+        file: FileId,
+        length: u64,
+    },
     Sync(FileId),
-    Rename { from: &'a Path, to: &'a Path },
+    Rename {
+        from: &'a Path,
+        to: &'a Path,
+    },
     Unlink(&'a Path),
     CreateDirectory(&'a Path),
     RemoveDirectory(&'a Path),
@@ -72,12 +84,14 @@ impl Disk {
         Ok(self.wrap(file, path))
     }
 
+    /// Opens a file to write to it.
     pub fn open(&self, path: &Path) -> io::Result<DiskFile> {
+        self.before(DiskOp::OpenToWrite(path))?;
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         Ok(self.wrap(file, path))
     }
 
-    /// Opens a file that nobody here writes to.
+    /// Opens a file to read it: also one of a disk that has become read-only.
     pub fn open_read(&self, path: &Path) -> io::Result<DiskFile> {
         let file = File::open(path)?;
         Ok(self.wrap(file, path))

@@ -57,7 +57,8 @@ fn entries<E: Entry>(
 }
 
 /// Writes both indexes of the first `size_bytes` anew, from the batches' headers. What is no batch ends them: it is named
-/// when it is read.
+/// when it is read. Those of a closed segment stay in memory where they cannot be written: a full or a read-only disk is
+/// read all the same.
 pub fn rebuild(segment: &Segment, size_bytes: u64) -> io::Result<Indexes> {
     let path = segment.path(names::LOG_SUFFIX);
     tracing::warn!(path = %path.display(), "an index is missing or wrong: both are written anew");
@@ -78,10 +79,21 @@ pub fn rebuild(segment: &Segment, size_bytes: u64) -> io::Result<Indexes> {
     }
     indexes.push_time(base);
     segment.files.forget(segment.name);
+    match write(segment, &mut indexes) {
+        // What stays in the files of an active segment would follow what is written to them later.
+        Err(error) if segment.is_pinned() => Err(error),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "its indexes are in memory only");
+            Ok(indexes)
+        }
+        Ok(()) => Ok(indexes),
+    }
+}
+
+fn write(segment: &Segment, indexes: &mut Indexes) -> io::Result<()> {
     let disk = &segment.files.disk;
     indexes.offsets.flush(&disk.create(&segment.path(names::OFFSET_INDEX_SUFFIX))?)?;
-    indexes.times.flush(&disk.create(&segment.path(names::TIME_INDEX_SUFFIX))?)?;
-    Ok(indexes)
+    indexes.times.flush(&disk.create(&segment.path(names::TIME_INDEX_SUFFIX))?)
 }
 
 /// Whether the batch that an entry names has that timestamp.

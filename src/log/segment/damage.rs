@@ -52,11 +52,13 @@ impl Segment {
 }
 
 /// Whether an error is one of the bytes that were to be read. A name that is gone may be a segment that was removed; that
-/// this process may not open a file, or no more of them, says nothing of what is in it.
+/// this process may not open a file, or no more of them, or that the disk takes no more writes, says nothing of what is in
+/// it.
 fn tells_of_bytes(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let of_the_process =
         [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM, Errno::INTR, Errno::AGAIN];
-    let is_of_the_process = Errno::from_io_error(error).is_some_and(|errno| of_the_process.contains(&errno));
-    error.kind() != io::ErrorKind::NotFound && !is_of_the_process
+    let of_writes = [Errno::ROFS, Errno::NOSPC, Errno::DQUOT];
+    let says_nothing = |errno| of_the_process.contains(&errno) || of_writes.contains(&errno);
+    error.kind() != io::ErrorKind::NotFound && !Errno::from_io_error(error).is_some_and(says_nothing)
 }

@@ -1,4 +1,5 @@
-//! Open files of closed segments: a bounded cache, so that 10,000 partitions do not hold 10,000 descriptors.
+//! Open files of closed segments: a bounded cache, so that 10,000 partitions do not hold 10,000 descriptors. They are open
+//! for reading only, so that reads go on where a disk has become read-only.
 
 use std::collections::HashMap;
 use std::io;
@@ -52,7 +53,7 @@ impl FileCache {
             *last_used = used;
             return Ok(file.clone());
         }
-        let file = self.disk.open(path)?;
+        let file = self.disk.open_read(path)?;
         let mut open = lock(&self.open);
         if open.len() >= self.open_max
             && let Some(oldest) = open.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key)

@@ -140,6 +140,10 @@ impl Segment {
         *lock(&self.pinned) = Some(file);
     }
 
+    fn is_pinned(&self) -> bool {
+        lock(&self.pinned).is_some()
+    }
+
     pub fn unpin(&self) {
         *lock(&self.pinned) = None;
     }
@@ -162,7 +166,19 @@ impl Segment {
     /// Files are opened by name, and a name may be another log's by now: what was opened counts only while this segment
     /// is still in its log.
     fn open(&self, kind: Kind, suffix: &str) -> io::Result<DiskFile> {
-        let file = self.at_its_path(suffix, |path| self.files.get(self.name, kind, path))?;
+        self.while_in_its_log(self.at_its_path(suffix, |path| self.files.get(self.name, kind, path))?)
+    }
+
+    /// The `.log`, for its log to go on with.
+    pub fn file_to_write(&self) -> io::Result<DiskFile> {
+        self.open_to_write(names::LOG_SUFFIX)
+    }
+
+    fn open_to_write(&self, suffix: &str) -> io::Result<DiskFile> {
+        self.while_in_its_log(self.at_its_path(suffix, |path| self.files.disk.open(path))?)
+    }
+
+    fn while_in_its_log(&self, file: DiskFile) -> io::Result<DiskFile> {
         if self.retired.load(atomic::Ordering::SeqCst) {
             self.files.forget(self.name);
             return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed"));
@@ -277,18 +293,22 @@ impl Segment {
                 indexes.times.wants_flush() || (all && indexes.times.has_pending()),
             )
         };
-        let offset_file = if offsets_due { Some(self.offset_index_file()?) } else { None };
-        let time_file = if times_due { Some(self.time_index_file()?) } else { None };
+        let offset_file = if offsets_due { Some(self.open_to_write(names::OFFSET_INDEX_SUFFIX)?) } else { None };
+        let time_file = if times_due { Some(self.open_to_write(names::TIME_INDEX_SUFFIX)?) } else { None };
+        self.flush_into(offset_file.as_ref(), time_file.as_ref())
+    }
+
+    fn flush_into(&self, offset_file: Option<&DiskFile>, time_file: Option<&DiskFile>) -> io::Result<()> {
         if offset_file.is_none() && time_file.is_none() {
             return Ok(());
         }
         let mut tail = write_lock(&self.tail);
         let Some(indexes) = &mut tail.indexes else { return Ok(()) };
         if let Some(file) = offset_file {
-            indexes.offsets.flush(&file)?;
+            indexes.offsets.flush(file)?;
         }
         if let Some(file) = time_file {
-            indexes.times.flush(&file)?;
+            indexes.times.flush(file)?;
         }
         Ok(())
     }
@@ -297,8 +317,10 @@ impl Segment {
     /// to be synced.
     pub fn seal_indexes(&self) -> io::Result<[DiskFile; 2]> {
         self.with_tail(|_, indexes| indexes.push_time(self.base_offset))?;
-        self.flush_indexes(true)?;
-        Ok([self.offset_index_file()?, self.time_index_file()?])
+        let offsets = self.open_to_write(names::OFFSET_INDEX_SUFFIX)?;
+        let times = self.open_to_write(names::TIME_INDEX_SUFFIX)?;
+        self.flush_into(Some(&offsets), Some(&times))?;
+        Ok([offsets, times])
     }
 
     /// A transaction was aborted whose marker is here.

@@ -72,6 +72,7 @@ impl DiskObserver for CrashDisk {
                     Op::Name(NameOp::Put(path.to_owned(), Node::File(FileId(recorded.next_file))))
                 }
             },
+            DiskOp::OpenToWrite(_) => return Ok(()),
             DiskOp::Write { file, position, parts } => Op::Write { file, position, bytes: parts.concat() },
             DiskOp::Truncate { file, length } => Op::Truncate { file, length },
             DiskOp::Sync(file) => Op::Sync(file),

@@ -10,4 +10,5 @@ pub mod kafka_tools;
 mod lost;
 mod model;
 mod offline;
+mod refusals;
 mod threads;
