@@ -37,7 +37,9 @@ fn of_log_append(error: &log::AppendError) -> ErrorCode {
         log::AppendError::BatchTooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
         log::AppendError::InvalidBatch(_) => ErrorCode::CORRUPT_MESSAGE,
         log::AppendError::UnexpectedOffset { .. } => ErrorCode::UNKNOWN_SERVER_ERROR,
-        log::AppendError::StorageFull | log::AppendError::Offline(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+        log::AppendError::StorageFull | log::AppendError::TooManyOpenFiles | log::AppendError::Offline(_) => {
+            ErrorCode::KAFKA_STORAGE_ERROR
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::net;
 use crate::partition::tier::{self, Service, ServiceHandle, Tier};
 use crate::partition::{self, Cleaner, Partitions, Scrubber};
 use crate::platform::disk::Disk;
+use crate::platform::open_files;
 use crate::platform::volume::space;
 
 /// Between two looks at what no event tells.
@@ -40,6 +41,8 @@ const SLOW_REQUEST_AFTER: Duration = Duration::from_secs(10);
 const SLOW_READER_AFTER: Duration = Duration::from_secs(10);
 /// Between two looks at whether any data directory is left.
 const DIRECTORIES_INTERVAL: Duration = Duration::from_millis(500);
+/// Fewer files that may be open than this are worth a warning.
+const OPEN_FILES_LOW: u64 = 10_000;
 const METADATA_FILE: &str = "stratalog-metadata.redb";
 
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +161,10 @@ type Listening = Vec<(String, SocketAddr)>;
 /// Binds every listener; their connections are the tasks of the set.
 async fn listen(node: &Arc<Node>, stopped: &watch::Receiver<bool>) -> Result<(Listening, JoinSet<()>), StartError> {
     let network = &node.config.network;
-    let admission = net::Admission::new(network.connections_max, network.connections_per_ip_max, node.metrics.clone());
+    // The rest is the logs': clients must not keep them from opening files.
+    let for_connections = usize::try_from(open_files::limit() / 2).unwrap_or(usize::MAX);
+    let connections_max = network.connections_max.min(for_connections);
+    let admission = net::Admission::new(connections_max, network.connections_per_ip_max, node.metrics.clone());
     let memory = net::RequestMemory::new(network.queued_request_bytes_max, SLOW_REQUEST_AFTER, node.metrics.clone());
     let answers = net::AnswerMemory::new(
         network.fetch_memory_bytes_max,
@@ -231,6 +237,7 @@ impl Opening {
             reserve_bytes: config.log.reserve_bytes,
             recovery_threads: config.log.recovery_threads,
             metrics: metrics.clone(),
+            open_files_max: cached_files_max(config.data_dirs.len()),
             ..LogDirOptions::default()
         };
         let mut log_dirs = LogDirs::open(&config.data_dirs, &options)?;
@@ -256,6 +263,21 @@ impl Opening {
         partitions.open_all(&metadata, &config.settings, config.log.recovery_threads)?;
         Ok(Node::new(config, cluster_id, metadata, partitions, metrics, clock, draining))
     }
+}
+
+/// Files of closed segments that each of `directories` keeps open: at most a quarter of what may be open at all. Each
+/// partition has one of its own besides.
+fn cached_files_max(directories: usize) -> usize {
+    let limit = open_files::raise_limit();
+    if limit < OPEN_FILES_LOW {
+        tracing::warn!(
+            limit,
+            "few files may be open: raise the hard limit (LimitNOFILE, ulimit -n). Half are kept from connections; each \
+             partition needs one"
+        );
+    }
+    let share = usize::try_from(limit / 4).unwrap_or(usize::MAX) / directories.max(1);
+    share.min(LogDirOptions::default().open_files_max)
 }
 
 /// An empty metadata file beside partitions whose metadata lies in another directory would make strays of them all.

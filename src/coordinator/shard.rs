@@ -215,7 +215,7 @@ fn encode<R: Durable>(records: &[R], appending: Appending) -> Result<bytes::Byte
 
 fn error_of(error: &AppendError) -> Error {
     match error {
-        AppendError::Log(log::AppendError::StorageFull) => Error::NotAvailable,
+        AppendError::Log(log::AppendError::StorageFull | log::AppendError::TooManyOpenFiles) => Error::NotAvailable,
         AppendError::Log(log::AppendError::BatchTooLarge { .. }) => Error::TooLarge,
         AppendError::Log(_)
         | AppendError::BehindTier

@@ -146,17 +146,19 @@ impl Log {
             Some(aborted) => self.note_aborted(&appender.active, &aborted),
             None => Ok(()),
         });
-        if let Err(e) = written {
+        let written = written.map_err(Error::io("write", &self.path));
+        if let Err(e) = written.and_then(|()| self.index(appender, placed, position, batch_bytes)) {
             if let Err(e) = appender.file.truncate(position) {
                 self.dir.health.take_offline(format!("cannot undo a failed write to {}: {e}", self.path.display()));
             }
-            return Err(self.write_failed(Error::io("write", &self.path)(e)));
+            return Err(self.write_failed(e));
         }
+        // Not before: a batch that is refused is no duplicate when it comes again.
         match marker {
             Some(marker) => appender.producers.note_marker(placed, marker),
             None => appender.producers.note(placed),
         }
-        self.index(appender, placed, position, batch_bytes).map_err(|e| self.write_failed(e))
+        Ok(())
     }
 
     fn note_aborted(&self, active: &Segment, aborted: &AbortedTransaction) -> io::Result<()> {
@@ -227,11 +229,19 @@ impl Log {
         }
     }
 
-    /// A full disk is the producer's to retry; any other failed write ends the directory.
+    /// A full disk, and a file that could not be opened because too many are, are the producer's to retry; any other failed
+    /// write ends the directory.
     fn write_failed(&self, error: Error) -> AppendError {
-        if let Error::StorageFull { .. } = error {
-            self.dir.tell_full();
-            return AppendError::StorageFull;
+        match error {
+            Error::StorageFull { .. } => {
+                self.dir.tell_refused("no space left on the disk");
+                return AppendError::StorageFull;
+            }
+            Error::TooManyOpenFiles { .. } => {
+                self.dir.tell_refused("too many open files; raise the limit (LimitNOFILE, ulimit -n)");
+                return AppendError::TooManyOpenFiles;
+            }
+            _ => {}
         }
         self.dir.health.take_offline(format!("{}: {}", self.topic_partition, Chain(&error)));
         AppendError::Offline(self.offline_reason().unwrap_or_default())
@@ -350,6 +360,9 @@ impl Log {
         }
         if let Some(reason) = self.offline_reason() {
             return Err(Error::Offline { path: self.dir.path().to_owned(), reason });
+        }
+        if self.sync.is_unsynced() && !self.sync.flushed().is_closed() {
+            return Err(Error::TooManyOpenFiles { operation: "sync directory", path: self.path.clone() });
         }
         // Neither needs a sync: an index is checked when it is used, a snapshot has a checksum, and both can be made anew.
         appender.active.flush_indexes(true).map_err(Error::io("close", &self.path))?;

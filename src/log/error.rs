@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use stratalog_types::Offset;
 
+use crate::platform::disk::is_out_of_files;
+
 /// A log or its directory cannot be opened, closed or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +23,9 @@ pub enum Error {
     Offline { path: PathBuf, reason: String },
     #[error("no space left for {path}")]
     StorageFull { path: PathBuf },
+    /// Nothing was opened, and nothing failed for good.
+    #[error("cannot {operation} {path}: too many open files; raise the limit of open files (LimitNOFILE, ulimit -n)")]
+    TooManyOpenFiles { operation: &'static str, path: PathBuf },
     #[error("cannot {operation} {path}")]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     /// A small file does not read as what it should be.
@@ -70,6 +75,7 @@ impl std::fmt::Display for Damage {
 impl Error {
     pub(super) fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + use<'a> {
         move |source| match source.kind() {
+            _ if is_out_of_files(&source) => Error::TooManyOpenFiles { operation, path: path.to_owned() },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::StorageFull { path: path.to_owned() },
             _ => Error::Io { operation, path: path.to_owned(), source },
         }
@@ -100,6 +106,9 @@ pub enum AppendError {
     /// Retriable when space was freed.
     #[error("no space left in the data directory")]
     StorageFull,
+    /// Retriable when files or connections were closed.
+    #[error("too many open files")]
+    TooManyOpenFiles,
     /// The data directory went offline, or the log was closed or deleted.
     #[error("the log takes no more writes: {0}")]
     Offline(String),

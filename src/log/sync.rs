@@ -8,6 +8,9 @@
 //! So what `flushed` covers is readable after a power cut, names included. A crash inside a round leaves more durable
 //! than was promised, never less. Appends that come while a round runs ride on the next one: group commit per file.
 //!
+//! A directory that cannot be opened to be synced, because too many files are open, was not synced at all: that round is
+//! repeated until it can be. What waits for it waits.
+//!
 //! A failed sync takes the directory offline for the life of this process, closes the watermark, and is not retried:
 //! the kernel may have dropped the pages that failed, and a second call would call them clean.
 
@@ -21,13 +24,16 @@ use std::time::{Duration, Instant};
 use stratalog_types::Offset;
 
 use crate::metrics::Metrics;
-use crate::platform::disk::{Disk, DiskFile};
+use crate::platform::disk::{Disk, DiskFile, is_out_of_files};
 use crate::platform::lock;
 use crate::watermark::Watermark;
 
 /// Unsynced bytes of a log after which a sync starts although nobody waits for it: so dirty pages stay bounded, and a
 /// sync that somebody waits for stays short.
 const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
+/// How long a thread rests that could not open a directory to sync it.
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(20);
+const OUT_OF_FILES_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// A thread above the minimum leaves after so long without work.
 const IDLE_THREAD_LEAVES_AFTER: Duration = Duration::from_secs(10);
 
@@ -219,8 +225,12 @@ impl LogSync {
             file.sync().map_err(failed)?;
         }
         active.sync().map_err(failed)?;
-        if directory_changed {
-            disk.sync_directory(&self.directory).map_err(failed)?;
+        if directory_changed && let Err(e) = disk.sync_directory(&self.directory) {
+            let mut unsynced = lock(&self.unsynced);
+            unsynced.directory_changed = true;
+            unsynced.wanted = unsynced.wanted.max(target);
+            unsynced.bytes += bytes;
+            return Err(failed(e));
         }
         self.flushed.advance(target);
         Ok(bytes)
@@ -276,6 +286,7 @@ struct Shared {
     work: Condvar,
     threads_min: usize,
     synced_bytes: AtomicU64,
+    out_of_files_told: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -304,6 +315,7 @@ impl Syncer {
             work: Condvar::new(),
             threads_min: threads_min.min(threads_max),
             synced_bytes: AtomicU64::new(0),
+            out_of_files_told: Mutex::default(),
         };
         Syncer { shared: Arc::new(shared), threads_max }
     }
@@ -411,6 +423,14 @@ impl Shared {
         }
     }
 
+    fn tell_out_of_files(&self) {
+        let mut told = lock(&self.out_of_files_told);
+        if told.is_none_or(|told| told.elapsed() >= OUT_OF_FILES_TOLD_EVERY) {
+            *told = Some(Instant::now());
+            tracing::error!("acknowledgements wait: too many open files; raise the limit (LimitNOFILE, ulimit -n)");
+        }
+    }
+
     fn sync(&self, log: &Arc<LogSync>) {
         if self.health.offline().is_some() {
             log.flushed.close();
@@ -427,6 +447,10 @@ impl Shared {
             }
             // Deleted while the round ran: its directory has another name now.
             Err(_) if log.flushed.is_closed() => return log.ended(),
+            Err((_, e)) if is_out_of_files(&e) => {
+                self.tell_out_of_files();
+                std::thread::sleep(OUT_OF_FILES_PAUSE);
+            }
             Err((directory, e)) => {
                 // First the state, then the news: who is woken by it must find the directory offline.
                 self.health.take_offline(format!("sync of {} failed: {e}", directory.display()));

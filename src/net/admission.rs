@@ -8,7 +8,7 @@ use crate::metrics::{Held, Metrics, ReasonLabel};
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
-    #[error("max.connections={0} are open")]
+    #[error("{0} connections are open, as many as max.connections or half of the limit of open files allow")]
     Full(usize),
     #[error("max.connections.per.ip={0} are open from this address")]
     FullForAddress(usize),

@@ -233,6 +233,12 @@ impl DiskFile {
     }
 }
 
+/// Whether a file was not opened or created because this process, or the system, has too many open: nothing was done.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// Reads until `buffer` is full or the file ends; answers the bytes read.
 pub fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
     let mut done = 0;

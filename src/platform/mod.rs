@@ -5,6 +5,7 @@
 pub mod disk;
 mod locks;
 pub mod memory;
+pub mod open_files;
 pub mod page_cache;
 pub mod volume;
 

@@ -20,6 +20,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cleaned_segment::{CleanedSegment, cleaned};
 use super::{CleanError, failed};
@@ -35,6 +36,10 @@ use crate::platform::disk::Disk;
 use crate::platform::{lock, read_lock, write_lock};
 
 const INDEX_SUFFIXES: [&str; 3] = [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX];
+
+/// How often, and how long each time, a swap that is decided waits until a file can be opened: a minute.
+const OUT_OF_FILES_TRIES: u32 = 600;
+const OUT_OF_FILES_PAUSE: Duration = Duration::from_millis(100);
 
 impl Log {
     /// `replaced` are neighbours, and `next` is the base offset of the segment behind them.
@@ -80,7 +85,7 @@ impl Log {
 
     fn complete(&self, replaced: &[Arc<Segment>], base: i64) -> Result<(), Error> {
         for old in replaced.iter().filter(|old| old.base_offset != base) {
-            remove_segment(&self.dir, &self.path, old, 0)?;
+            patiently(|| remove_segment(&self.dir, &self.path, old, 0))?;
             let snapshot = names::offset_file(&self.path, old.base_offset, names::SNAPSHOT_SUFFIX);
             self.dir.disk.unlink_if_exists(&snapshot).map_err(Error::io("remove", &snapshot))?;
         }
@@ -112,7 +117,19 @@ fn rename_log(disk: &Disk, path: &Path, base: i64, from: &str, to: &str) -> Resu
     let before = names::offset_file(path, base, &format!("{}.{from}", names::LOG_SUFFIX));
     let after = names::offset_file(path, base, &format!("{}.{to}", names::LOG_SUFFIX));
     disk.rename(&before, &after).map_err(Error::io("rename", &before))?;
-    disk.sync_directory(path).map_err(Error::io("sync directory", path))
+    patiently(|| disk.sync_directory(path).map_err(Error::io("sync directory", path)))
+}
+
+/// A swap that is decided cannot be left half way because a directory cannot be opened to be synced: that is tried again
+/// for a while.
+fn patiently(step: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
+    for _ in 0..OUT_OF_FILES_TRIES {
+        match step() {
+            Err(Error::TooManyOpenFiles { .. }) => std::thread::sleep(OUT_OF_FILES_PAUSE),
+            done => return done,
+        }
+    }
+    step()
 }
 
 /// Step 6: the `.swap` files take their names. Those of indexes may have it already.
@@ -123,10 +140,11 @@ fn settle(disk: &Disk, path: &Path, base: i64) -> Result<(), Error> {
             disk.rename(&before, &names::offset_file(path, base, suffix)).map_err(Error::io("rename", &before))?;
         }
     }
-    disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
+    let sync = || disk.sync_directory(path).map_err(Error::io("sync directory", path));
+    patiently(sync)?;
     let before = names::offset_file(path, base, &format!("{}.{}", names::LOG_SUFFIX, names::SWAP_SUFFIX));
     disk.rename(&before, &names::offset_file(path, base, names::LOG_SUFFIX)).map_err(Error::io("rename", &before))?;
-    disk.sync_directory(path).map_err(Error::io("sync directory", path))
+    patiently(sync)
 }
 
 /// Removes the files of an attempt that came to nothing, as far as possible; recovery does the rest.

@@ -79,7 +79,7 @@ pub struct LogDir {
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
-    full_told_ms: AtomicI64,
+    refusal_told_ms: AtomicI64,
     throttle_ms: AtomicU32,
     pub(super) metrics: Arc<Metrics>,
     /// Logs that are not believed although the last stop was clean.
@@ -135,7 +135,7 @@ impl LogDir {
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
             removals: Removals::default(),
-            full_told_ms: AtomicI64::new(i64::MIN),
+            refusal_told_ms: AtomicI64::new(i64::MIN),
             throttle_ms: AtomicU32::new(0),
             metrics,
             distrusted: Mutex::new(unrecovered.into_keys().collect()),

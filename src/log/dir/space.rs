@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::LogDir;
 use crate::platform::volume::space;
 
-const FULL_TOLD_EVERY_MS: i64 = 10_000;
+const REFUSAL_TOLD_EVERY_MS: i64 = 10_000;
 /// Of one Produce.
 const THROTTLE_MAX: Duration = Duration::from_secs(1);
 
@@ -52,13 +52,14 @@ impl LogDir {
         }
     }
 
-    /// A write found no room. Producers try again at once, so not every one is worth a line.
-    pub(in crate::log) fn tell_full(&self) {
+    /// A write found no room, or no file could be opened for it. Producers try again at once, so not every one is worth a
+    /// line.
+    pub(in crate::log) fn tell_refused(&self, what: &str) {
         let now_ms = self.clock.now_ms();
-        let told_ms = self.full_told_ms.load(Ordering::Relaxed);
-        if now_ms.saturating_sub(told_ms) >= FULL_TOLD_EVERY_MS {
-            self.full_told_ms.store(now_ms, Ordering::Relaxed);
-            tracing::error!(path = %self.path.display(), "no space left on the disk: produce is refused until there is some");
+        let told_ms = self.refusal_told_ms.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(told_ms) >= REFUSAL_TOLD_EVERY_MS {
+            self.refusal_told_ms.store(now_ms, Ordering::Relaxed);
+            tracing::error!(path = %self.path.display(), "produce is refused: {what}");
         }
     }
 }

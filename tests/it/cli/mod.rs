@@ -2,6 +2,7 @@
 
 mod groups;
 mod log;
+mod open_files;
 mod topics_and_records;
 mod usage;
 
@@ -10,7 +11,17 @@ use std::process::{Child, Command, Output, Stdio};
 
 /// The command with nothing of this process's environment that a broker would read.
 pub fn stratalog(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stratalog"));
+    clean(Command::new(env!("CARGO_BIN_EXE_stratalog")), arguments)
+}
+
+/// The same, after `setup` in a shell.
+fn stratalog_after(setup: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{setup} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_stratalog")]);
+    clean(command, arguments)
+}
+
+fn clean(mut command: Command, arguments: &[&str]) -> Command {
     command.args(arguments);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -67,9 +78,13 @@ pub struct Broker {
 impl Broker {
     /// Starts one and waits for its ready line.
     pub fn start() -> Broker {
+        Broker::start_as(stratalog)
+    }
+
+    fn start_as(command: impl FnOnce(&[&str]) -> Command) -> Broker {
         let directory = tempfile::tempdir().expect("temporary directory");
         let data = directory.path().join("data");
-        let mut child = stratalog(&[
+        let mut child = command(&[
             "--data-dir",
             data.to_str().expect("text"),
             "--listeners",
