@@ -62,6 +62,8 @@ pub const CHUNK_RAW_BYTES: usize = 512 * 1024;
 pub const CHUNK_RAW_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of the largest footer that is read.
 pub const FOOTER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Of a footer's section of producers, about 91,000 of them: above it a footer has none.
+pub const PRODUCERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Chunks that a segment aims at at most: their table stays under 48 KiB, which leaves room in a footer of 64 KiB.
 const CHUNKS_PER_SEGMENT: u64 = 48 * 1024 / footer::CHUNK_ROW_BYTES as u64;
 

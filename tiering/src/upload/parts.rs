@@ -13,7 +13,8 @@ use crate::batches;
 use crate::codec_pool::{CodecPool, WorkerFailed};
 use crate::entry::Entry;
 use crate::format::{
-    ChunkRow, Digest, EncodedChunk, Footer, FormatError, SegmentDigest, Sha256, Tail, chunk_target_bytes,
+    ChunkRow, Digest, EncodedChunk, Footer, FormatError, PRODUCERS_BYTES_MAX, SegmentDigest, Sha256, Tail,
+    chunk_target_bytes,
 };
 use crate::scrub::ObjectImage;
 use crate::store::{PartSource, StoreError};
@@ -221,6 +222,13 @@ impl<'a> ObjectParts<'a> {
         let digest =
             SegmentDigest { segment: self.digest.finish().ok_or(WorkerFailed)?, previous: self.upload.previous_digest };
         let upload = &mut self.upload;
+        // A log that goes on behind such a segment begins without producers, as one whose snapshots are lost does. A footer
+        // that is too large would be found out when all else is there, and again with each try.
+        if upload.producer_snapshot.len() > PRODUCERS_BYTES_MAX {
+            let (of, base_offset, bytes) = (upload.topic.of, upload.name.base_offset, upload.producer_snapshot.len());
+            tracing::warn!(%of, %base_offset, bytes, "too many producers for a footer: the segment goes up without them");
+            upload.producer_snapshot = Bytes::new();
+        }
         let footer = Footer {
             chunks: std::mem::take(&mut self.chunks),
             aborted: std::mem::take(&mut upload.aborted),

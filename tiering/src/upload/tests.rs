@@ -7,7 +7,7 @@ use stratalog_types::Offset;
 
 use super::*;
 use crate::fixtures::{RunList, joined, partition, pool, runs, segment, upload};
-use crate::format::{Codec, FormatError};
+use crate::format::{Codec, FormatError, PRODUCERS_BYTES_MAX};
 use crate::scrub::{self, Depth};
 use crate::store::memory::{Fault, MemoryStore, Method};
 
@@ -49,6 +49,23 @@ async fn the_object_holds_the_batches_and_the_entry_describes_it() {
     }
     assert_eq!(raw, joined(&given));
     scrub::verify(&*store, partition(), entry, &Depth::Unpacked(pool())).await.expect("sound");
+}
+
+/// Each client that comes once leaves a producer behind, for a day.
+#[tokio::test]
+async fn producers_that_no_footer_holds_stop_no_upload() {
+    let (_, store) = memory();
+    let given = runs(0, 2, 100, true, 13);
+    for (bytes, kept) in [(PRODUCERS_BYTES_MAX, true), (PRODUCERS_BYTES_MAX + 1, false), (17 << 20, false)] {
+        let producer_snapshot = bytes::Bytes::from(vec![7; bytes]);
+        let writer = ObjectWriter::new(store.clone(), pool(), Arc::new(ByteBudget::unlimited()));
+        let upload = SegmentUpload { producer_snapshot, ..segment(0, bytes as u128) };
+        let entry = writer.upload(upload, &mut RunList::new(&given)).await.expect("uploaded").entry;
+        let (_, footer) =
+            scrub::open_unlisted(&*store, &partition().segment_of(&entry), entry.object_bytes).await.expect("opens");
+        assert_eq!(footer.producer_snapshot.len(), if kept { bytes } else { 0 });
+        assert_eq!(footer.epochs, segment(0, 1).epochs);
+    }
 }
 
 #[tokio::test]
