@@ -110,8 +110,9 @@ impl LogDir {
         let was_clean = was_marked && unreadable.is_none();
         if was_marked {
             disk.unlink(&clean_mark).map_err(Error::io("remove", &clean_mark))?;
-            disk.sync_directory(&path).map_err(Error::io("sync directory", &path))?;
         }
+        // After an unclean stop, too: a partition whose creation was cut short has a name that nobody has synced.
+        disk.sync_directory(&path).map_err(Error::io("sync directory", &path))?;
         removal::finish(&disk, &path)?;
         let health = Arc::new(Health::default());
         let metrics = options.metrics;

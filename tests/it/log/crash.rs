@@ -12,6 +12,7 @@ use super::crash_disk::{CrashDisk, Dice, Unsynced};
 use super::harness::*;
 
 const PRODUCER: i64 = 42;
+const SESSIONS: i32 = 4;
 
 /// What had been promised after an operation.
 #[derive(Debug, Clone, Copy, Default)]
@@ -104,7 +105,7 @@ impl Story {
 
     fn run(&mut self, seed: u64) {
         let mut dice = Dice(seed);
-        for session in 0..3 {
+        for session in 0..SESSIONS {
             let (dir, log) = self.open();
             assert_eq!(log.log_end_offset().0 as usize, self.model.len());
             for _ in 0..12 {
@@ -135,12 +136,22 @@ impl Story {
                     }
                 }
             }
-            // A clean stop syncs what nobody had synced before.
-            if session < 2 {
-                dir.close().unwrap();
-                self.promise(&log);
-            } else {
-                self.sync(&dir, &log);
+            match dice.below(3) {
+                _ if session == SESSIONS - 1 => self.sync(&dir, &log),
+                // The process ends, and the system has what it wrote: names and bytes that nobody had synced.
+                0 => {}
+                // Of a new segment nothing but the name, which looks as good to the next start as a synced one.
+                1 => {
+                    self.sync(&dir, &log);
+                    dir.checkpoint_recovery_points().unwrap();
+                    log.roll().unwrap();
+                    self.promise(&log);
+                }
+                // A clean stop syncs that.
+                _ => {
+                    dir.close().unwrap();
+                    self.promise(&log);
+                }
             }
         }
     }
@@ -220,4 +231,19 @@ fn a_crash_at_every_operation_keeps_what_was_promised() {
     for seed in 1..=6 {
         crash_everywhere(seed);
     }
+}
+
+/// A process that ends between the creation of a partition and the sync of its name, then a start, then a power cut.
+#[test]
+fn a_start_makes_the_names_of_partitions_durable() {
+    let root = scratch();
+    let recorded = Arc::new(CrashDisk::default());
+    let disk = Disk::observed(recorded.clone());
+    let open = || LogDir::open(root.path(), LogDirOptions { disk: disk.clone(), ..manual_options() }).unwrap();
+    drop(open());
+    disk.create_directory(&root.path().join("events-0")).unwrap();
+    drop(open());
+    let image = scratch();
+    recorded.build_image(root.path(), recorded.operations(), Unsynced::Lost, image.path());
+    assert!(image.path().join("events-0").exists());
 }
