@@ -54,9 +54,10 @@ pub fn of_read(error: &ReadError) -> ErrorCode {
         ReadError::Log(error) => match error {
             log::ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             log::ReadError::BelowLocalStart { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-            log::ReadError::Corrupt { .. } | log::ReadError::Io { .. } | log::ReadError::Unavailable { .. } => {
-                ErrorCode::KAFKA_STORAGE_ERROR
-            }
+            log::ReadError::Corrupt { .. }
+            | log::ReadError::Io { .. }
+            | log::ReadError::Unavailable { .. }
+            | log::ReadError::Unindexed => ErrorCode::KAFKA_STORAGE_ERROR,
             log::ReadError::Closed => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         },
     }

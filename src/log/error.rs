@@ -128,6 +128,9 @@ pub enum ReadError {
     Io { path: PathBuf, source: io::Error },
     #[error("cannot list {path}: {what}")]
     Unavailable { path: PathBuf, what: String },
+    /// Only for who asked with [`super::Effort::Little`].
+    #[error("an index is to be read first")]
+    Unindexed,
     #[error("the log is closed")]
     Closed,
 }

@@ -42,6 +42,7 @@ pub use producers::{BatchNote, Origin, ProducerState};
 pub use read::LogSlice;
 pub use recovery::segment_bytes;
 pub use scrub::Scrubbed;
+pub use segment::Effort;
 pub use sync::OfflineHook;
 pub use times::{LOOKUP_OUTPUT_BYTES_MAX, TimestampedOffset};
 pub use transactions::AbortedTransaction;

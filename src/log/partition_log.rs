@@ -207,12 +207,18 @@ impl Log {
     }
 
     pub fn size_bytes(&self) -> u64 {
-        read_lock(&self.segments).values().map(|segment| segment.size_bytes()).sum()
+        self.all_segments().iter().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// For who asks each of them something: none of their locks is waited for with that of the map held, which a roll
+    /// needs, and everybody after it.
+    fn all_segments(&self) -> Vec<Arc<Segment>> {
+        read_lock(&self.segments).values().cloned().collect()
     }
 
     /// All segments but the active one, oldest first.
     pub fn closed_segments(&self) -> Vec<SegmentInfo> {
-        let segments: Vec<Arc<Segment>> = read_lock(&self.segments).values().cloned().collect();
+        let segments = self.all_segments();
         let closed = segments.len().saturating_sub(1);
         segments.iter().take(closed).map(|segment| describe(segment)).collect()
     }
@@ -238,8 +244,8 @@ impl Log {
 
     /// Bytes of the segments that do not end at or below `offset`.
     pub fn bytes_beyond(&self, offset: Offset) -> u64 {
-        let segments = read_lock(&self.segments);
-        segments.values().map(|segment| segment.end()).filter(|(_, end)| *end > offset.0).map(|(bytes, _)| bytes).sum()
+        let ends = self.all_segments().into_iter().map(|segment| segment.end());
+        ends.filter(|(_, end)| *end > offset.0).map(|(bytes, _)| bytes).sum()
     }
 
     /// The first offset of the oldest transaction that is open, or whose marker is not below `high_watermark`; the last

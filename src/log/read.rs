@@ -12,7 +12,7 @@ use stratalog_types::Offset;
 use super::error::ReadError;
 use super::partition_log::Log;
 use super::scan::ScanError;
-use super::segment::Segment;
+use super::segment::{Effort, Segment};
 use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
@@ -42,6 +42,18 @@ impl Log {
     /// The batches from the one that contains `from`, up to `max_bytes`, none of which goes past `until`. With
     /// `minimum_one` the first batch is given whatever its size.
     pub fn read(&self, from: Offset, max_bytes: u32, until: Offset, minimum_one: bool) -> Result<LogSlice, ReadError> {
+        self.read_with(Effort::Any, from, max_bytes, until, minimum_one)
+    }
+
+    /// As [`Log::read`], if it takes no more than `effort`.
+    pub fn read_with(
+        &self,
+        effort: Effort,
+        from: Offset,
+        max_bytes: u32,
+        until: Offset,
+        minimum_one: bool,
+    ) -> Result<LogSlice, ReadError> {
         let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
         if from < log_start_offset || from > log_end_offset {
             return Err(ReadError::OutOfRange { offset: from, log_start_offset, log_end_offset });
@@ -54,12 +66,12 @@ impl Log {
         let mut at = from;
         while at < until {
             let Some(segment) = self.segment_at(at) else { break };
-            match slice(&segment, at, max_bytes, until, minimum_one) {
+            match slice(&segment, effort, at, max_bytes, until, minimum_one) {
                 Ok(Some(slice)) => return Ok(slice),
                 Ok(None) => {}
                 // Evicted between the look and the opening: look again.
                 Err(ReadError::Io { source, .. }) if source.kind() == NotFound && !self.has(&segment) => {
-                    return self.read(from, max_bytes, until, minimum_one);
+                    return self.read_with(effort, from, max_bytes, until, minimum_one);
                 }
                 Err(e) => return Err(e),
             }
@@ -120,12 +132,13 @@ impl Log {
 /// The slice of one segment; `None` if it has no batch at `at` or after.
 fn slice(
     segment: &Segment,
+    effort: Effort,
     at: Offset,
     max_bytes: u32,
     until: Offset,
     minimum_one: bool,
 ) -> Result<Option<LogSlice>, ReadError> {
-    let Some((first, file)) = segment.locate(at.0)? else {
+    let Some((first, file)) = segment.locate(at.0, effort)? else {
         return Ok(None);
     };
     let (size_bytes, next_offset) = segment.end();
@@ -138,7 +151,7 @@ fn slice(
     } else if first.end() >= limit {
         (minimum_one || first.end() == limit).then(|| (first.end(), first.header.next_offset()))
     } else {
-        segment.last_whole_batch(&file, first.position, limit, until.0)?
+        segment.last_whole_batch(&file, first.position, limit, until.0, effort)?
     };
     let base_offset = Offset(first.header.base_offset);
     // A header that lies about its offset: its bits are under no CRC.

@@ -10,7 +10,7 @@ use super::error::ReadError;
 use super::partition_log::Log;
 use super::recovery::batch_crc;
 use super::scan::{BatchAt, HeaderScan, ScanError};
-use super::segment::Segment;
+use super::segment::{Effort, Segment};
 use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
@@ -118,7 +118,9 @@ impl Sought {
     }
 
     fn walk(&mut self, segment: &Segment) -> Result<(), ReadError> {
-        let Some((first, file)) = segment.locate(self.start.max(segment.base_offset))? else { return Ok(()) };
+        let Some((first, file)) = segment.locate(self.start.max(segment.base_offset), Effort::Any)? else {
+            return Ok(());
+        };
         let mut scan = HeaderScan::new(file.file(), first.position, segment.size_bytes());
         while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {
             if at.header.next_offset() > self.until {
@@ -164,7 +166,7 @@ fn first_from(
 
 /// The first batch from `offset` on whose largest timestamp is `timestamp` or later.
 fn first_batch_from(segment: &Segment, offset: i64, timestamp: i64) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
-    let Some((first, file)) = segment.locate(offset)? else { return Ok(None) };
+    let Some((first, file)) = segment.locate(offset, Effort::Any)? else { return Ok(None) };
     let mut scan = HeaderScan::new(file.file(), first.position, segment.size_bytes());
     let mut buffer = Vec::new();
     while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {

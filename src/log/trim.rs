@@ -25,7 +25,7 @@ use super::names;
 use super::open::{Opened, assemble};
 use super::partition_log::Log;
 use super::recovery;
-use super::segment::Segment;
+use super::segment::{Effort, Segment};
 use crate::platform::disk::DiskFile;
 use crate::platform::{lock, read_lock, write_lock};
 
@@ -149,7 +149,7 @@ impl Log {
     fn truncate_locked(&self, appender: &mut Appender, offset: Offset) -> Result<(), Error> {
         // Whole batches go: the one that has the offset with it.
         let segment = self.segment_at(offset);
-        let located = segment.as_ref().map(|segment| segment.locate(offset.0)).transpose();
+        let located = segment.as_ref().map(|segment| segment.locate(offset.0, Effort::Any)).transpose();
         let located = located.map_err(|e| Error::Unreadable { path: self.path.clone(), source: e })?.flatten();
         let located = located.map(|(at, _)| at);
         // In a hole that compaction left, nothing says where the batch before it ends.

@@ -17,7 +17,7 @@ use super::producers::encode_snapshot;
 use super::recovery;
 use super::replay::replay;
 use super::scan::{HeaderScan, ScanError};
-use super::segment::Segment;
+use super::segment::{Effort, Segment};
 use super::transactions::AbortedTransaction;
 use crate::platform::disk::{DiskFile, drop_cached, is_cached};
 use crate::platform::read_lock;
@@ -63,7 +63,9 @@ impl Log {
             };
             (Arc::clone(segment), *next_base)
         };
-        let Some((first, file)) = segment.locate(from.0.max(segment.base_offset))? else { return Ok(None) };
+        let Some((first, file)) = segment.locate(from.0.max(segment.base_offset), Effort::Any)? else {
+            return Ok(None);
+        };
         let (size_bytes, next_offset) = segment.end();
         let end_offset = Offset(next_offset.min(next_base));
         Ok(Some(SegmentReader {

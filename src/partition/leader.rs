@@ -7,12 +7,16 @@ use prometheus_client::metrics::counter::Counter;
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
 use super::error::ReadError;
+use super::off_worker::OffWorker;
 use super::tier::Tiered;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::log::{self, CompactionConfig, Log, LogConfig, LogSlice};
+use crate::log::{self, CompactionConfig, Effort, Log, LogConfig, LogSlice};
 use crate::metrics::{LaneLabel, Metrics, TopicLabel};
 use crate::watermark::Watermark;
+
+/// Segments whose index is looked at, or made anew, for a fetch.
+static LOADS: OffWorker = OffWorker::new(4);
 
 /// What a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,9 +211,38 @@ impl Partition {
         self.log.end_offset_for_epoch(epoch)
     }
 
-    /// Finds the records at `from`: at most `bytes_max` bytes, but a whole batch where `minimum_one` asks for it.
+    /// Finds the records at `from`: at most `bytes_max` bytes, but a whole batch where `minimum_one` asks for it. Blocks
+    /// for as long as an index takes that is read first, or made anew.
     pub fn locate(
         &self,
+        from: Offset,
+        bytes_max: u32,
+        isolation: Isolation,
+        minimum_one: bool,
+    ) -> Result<Located, ReadError> {
+        self.locate_with(Effort::Any, from, bytes_max, isolation, minimum_one)
+    }
+
+    /// As [`Partition::locate`]; what takes more than a few reads is done off the runtime's workers.
+    pub async fn locate_gently(
+        self: &Arc<Self>,
+        from: Offset,
+        bytes_max: u32,
+        isolation: Isolation,
+        minimum_one: bool,
+    ) -> Result<Located, ReadError> {
+        match self.locate_with(Effort::Little, from, bytes_max, isolation, minimum_one) {
+            Err(ReadError::Log(log::ReadError::Unindexed)) => {
+                let own = Arc::clone(self);
+                LOADS.run(move || own.locate(from, bytes_max, isolation, minimum_one)).await?
+            }
+            located => located,
+        }
+    }
+
+    fn locate_with(
+        &self,
+        effort: Effort,
         from: Offset,
         bytes_max: u32,
         isolation: Isolation,
@@ -226,7 +259,7 @@ impl Partition {
         if from >= end_offset {
             return Ok(Located::AtEnd);
         }
-        match self.log.read(from, bytes_max, end_offset, minimum_one) {
+        match self.log.read_with(effort, from, bytes_max, end_offset, minimum_one) {
             Ok(slice) => Ok(Located::Local(slice)),
             Err(log::ReadError::BelowLocalStart { .. }) => Ok(Located::Remote),
             // Damaged here, and whole in the tier: retention puts the local copy aside.

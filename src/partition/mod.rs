@@ -10,6 +10,7 @@ mod append;
 mod cleaning;
 mod error;
 mod leader;
+mod off_worker;
 mod offsets;
 mod opening;
 mod registry;

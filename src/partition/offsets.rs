@@ -1,30 +1,20 @@
 //! Where a timestamp, or one of Kafka's special timestamps, lies: over both tiers.
 //!
-//! A look for a timestamp reads index and log files and unpacks batches: on the blocking pool, a few at a time over all
-//! requests.
+//! A look for a timestamp reads index and log files and unpacks batches: off the worker.
 
 use stratalog_types::{LeaderEpoch, Offset};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::error::ReadError;
 use super::leader::{Isolation, Partition};
+use super::off_worker::OffWorker;
 use crate::log;
 
-/// Looks for timestamps that run at a time, over all requests; each may unpack a batch.
-const LOOKS_MAX: usize = 4;
-static LOOKS: Semaphore = Semaphore::const_new(LOOKS_MAX);
+/// Each may unpack a batch.
+static LOOKS: OffWorker = OffWorker::new(4);
 
-/// Runs `look`, which blocks, off the runtime's workers.
 pub(super) async fn off_worker<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Result<T, ReadError> {
-    let permit = LOOKS.acquire().await.map_err(|_| ReadError::CutOff)?;
-    tokio::task::spawn_blocking(move || {
-        // A look whose caller has gone still counts until it ends.
-        let _permit = permit;
-        look()
-    })
-    .await
-    .map_err(|_| ReadError::CutOff)
+    LOOKS.run(look).await
 }
 
 /// What ListOffsets may ask for.

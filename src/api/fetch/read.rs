@@ -174,7 +174,7 @@ impl<'a> Pass<'a> {
                         let more = partition.high_watermark().get().next();
                         registrations.push(partition.high_watermark().subscribe(waiter, more));
                     }
-                    self.read(index, wanted, partition)
+                    self.read(index, wanted, partition).await
                 }
                 Err(code) => Err(*code),
             };
@@ -228,7 +228,12 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn read(&mut self, index: usize, wanted: &Wanted, partition: &Arc<Partition>) -> Result<PartitionData, ErrorCode> {
+    async fn read(
+        &mut self,
+        index: usize,
+        wanted: &Wanted,
+        partition: &Arc<Partition>,
+    ) -> Result<PartitionData, ErrorCode> {
         check_epoch(partition.leader_epoch(), wanted.current_leader_epoch)?;
         // A watermark that is closed wakes at once: there is nothing to wait for, also where nothing may be read now.
         self.failed |= partition.high_watermark().is_closed();
@@ -245,7 +250,7 @@ impl<'a> Pass<'a> {
             return Ok(row);
         }
         let from = Offset(wanted.fetch_offset);
-        match partition.locate(from, bytes_max, self.terms.isolation, first) {
+        match partition.locate_gently(from, bytes_max, self.terms.isolation, first).await {
             Ok(Located::Local(slice)) => {
                 row.records = Records::Parts(vec![Part::File(slice.range)]);
             }

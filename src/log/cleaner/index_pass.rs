@@ -10,7 +10,7 @@ use super::pace::Pace;
 use super::source::Source;
 use super::{CleanError, Cleaned, OUTPUT_BYTES_MAX, corrupt};
 use crate::log::append::marker_of;
-use crate::log::segment::Segment;
+use crate::log::segment::{Effort, Segment};
 
 /// Fills the map from the segments that hold `start..end`, in order, until all is in it or it is full.
 pub fn fill(
@@ -26,7 +26,7 @@ pub fn fill(
     for (at, segment) in segments.iter().enumerate() {
         let next = segments.get(at + 1).map_or(end, |next| next.base_offset);
         let position = match at {
-            0 => segment.locate(start)?.map_or(segment.size_bytes(), |(first, _)| first.position),
+            0 => segment.locate(start, Effort::Any)?.map_or(segment.size_bytes(), |(first, _)| first.position),
             _ => 0,
         };
         let mut source = Source::new(segment, position, buffer, pace)?;

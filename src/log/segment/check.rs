@@ -8,18 +8,18 @@ use std::io;
 
 use super::index::{self, Entry, Index, OffsetEntry, TimeEntry};
 use super::lookup::scan_to;
-use super::{Indexes, Segment, Tail};
+use super::{Indexes, Segment};
 use crate::log::names;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError};
 use crate::platform::disk::DiskFile;
-use crate::platform::read_lock;
+use crate::platform::{lock, read_lock};
 
 /// How dense indexes are that are made anew: Kafka's default.
 const INTERVAL_BYTES: u64 = 4096;
 
-/// The indexes of the files. `None`: they are to be made anew.
-pub fn read(segment: &Segment, tail: &Tail) -> io::Result<Option<Indexes>> {
-    let entries_max = index::entries_max(tail.size_bytes);
+/// The indexes of the files, for a segment that ends at this position and offset. `None`: they are to be made anew.
+pub fn read(segment: &Segment, (size_bytes, next_offset): (u64, i64)) -> io::Result<Option<Indexes>> {
+    let entries_max = index::entries_max(size_bytes);
     let rises = |before: &OffsetEntry, after: &OffsetEntry| {
         before.relative_offset < after.relative_offset && before.position < after.position
     };
@@ -30,9 +30,9 @@ pub fn read(segment: &Segment, tail: &Tail) -> io::Result<Option<Indexes>> {
     let times = entries(segment.time_index_file(), entries_max, rises)?;
     let (Some((offsets, last_offset)), Some((times, last_time))) = (offsets, times) else { return Ok(None) };
     let base = segment.base_offset;
-    let is_inside = |relative_offset: u32| base.saturating_add(i64::from(relative_offset)) < tail.next_offset;
+    let is_inside = |relative_offset: u32| base.saturating_add(i64::from(relative_offset)) < next_offset;
     let offsets_end =
-        last_offset.is_none_or(|last| is_inside(last.relative_offset) && u64::from(last.position) < tail.size_bytes);
+        last_offset.is_none_or(|last| is_inside(last.relative_offset) && u64::from(last.position) < size_bytes);
     if !offsets_end || !last_time.is_none_or(|last| is_inside(last.relative_offset)) {
         return Ok(None);
     }
@@ -78,6 +78,10 @@ pub fn rebuild(segment: &Segment, size_bytes: u64) -> io::Result<Indexes> {
         since_entry += at.end() - at.position;
     }
     indexes.push_time(base);
+    let _naming = lock(&segment.naming);
+    if segment.is_retired() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed"));
+    }
     segment.files.forget(segment.name);
     match write(segment, &mut indexes) {
         // What stays in the files of an active segment would follow what is written to them later.

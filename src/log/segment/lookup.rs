@@ -6,7 +6,7 @@ use std::io;
 use std::sync::atomic;
 
 use super::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
-use super::{Indexes, Segment, check};
+use super::{Effort, Indexes, Segment, check};
 use crate::log::error::ReadError;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError};
 use crate::platform::disk::DiskFile;
@@ -98,7 +98,8 @@ impl Segment {
     }
 
     /// The first batch that ends at `offset` or later, and an open file.
-    pub fn locate(&self, offset: i64) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
+    pub fn locate(&self, offset: i64, effort: Effort) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
+        self.check_effort(effort)?;
         let (size_bytes, _) = self.end();
         let file = self.file().map_err(|e| self.read_error(ScanError::Io(e)))?;
         let floor = self.position_floor(offset).map_err(|e| self.read_error(ScanError::Io(e)))?;
@@ -111,6 +112,7 @@ impl Segment {
             }
         }
         self.distrust_indexes("an entry of the offset index is wrong");
+        self.check_effort(effort)?;
         let found = scan_to(&file, 0, size_bytes, offset).map_err(|e| self.read_error(e))?;
         Ok(found.map(|at| (at, file)))
     }
@@ -123,7 +125,9 @@ impl Segment {
         start: u64,
         limit: u64,
         until: i64,
+        effort: Effort,
     ) -> Result<Option<(u64, i64)>, ReadError> {
+        self.check_effort(effort)?;
         let (size_bytes, _) = self.end();
         let limit = limit.min(size_bytes);
         let by_bytes = self.batch_floor(limit).map_err(|e| self.read_error(ScanError::Io(e)))?;
@@ -137,6 +141,7 @@ impl Segment {
             Err(error) => return Err(self.read_error(error)),
         }
         self.distrust_indexes("an entry of the offset index is wrong");
+        self.check_effort(effort)?;
         match last_whole(file, start, false, limit, until, size_bytes) {
             Ok(LastWhole::Found(last)) => Ok(last),
             Ok(LastWhole::FloorTooLate) => Ok(None),

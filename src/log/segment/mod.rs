@@ -3,11 +3,15 @@
 //! Owns the published end of the file (`size_bytes`, `next_offset`), the index entries, and lookups in them. Does not
 //! write batches: the log does, under its append lock, and publishes afterwards. So a reader sees whole batches only.
 //! A closed segment holds no descriptor of its own: its files come from the directory's bounded cache.
+//!
+//! The tail's lock is held for no longer than memory takes. What an index needs of the disk, which may be a walk over the
+//! whole file, is done under `loading`: only who needs that index waits for it.
 
 mod check;
 mod damage;
 mod files;
 pub mod index;
+mod load;
 mod lookup;
 mod tail;
 #[cfg(test)]
@@ -20,7 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 pub use self::files::FileCache;
 use self::files::Kind;
-use self::index::OffsetEntry;
+pub use self::load::Effort;
 pub use self::tail::{Indexes, Tail};
 
 use super::error::{Damage, ReadError};
@@ -41,10 +45,12 @@ pub struct Segment {
     /// Its files still have the names of a segment in swap.
     in_swap: AtomicBool,
     tail: RwLock<Tail>,
+    /// Held while the index files are looked at or made anew. Taken before `tail`.
+    loading: Mutex<()>,
+    /// Held while index files are created by name, and by who takes the names away.
+    naming: Mutex<()>,
     /// Whether there is a transaction index: most fetches need not look.
     aborted: AtomicU8,
-    /// The index files are not to be believed: they are written anew when they are next needed.
-    distrusted: AtomicBool,
     damage: OnceLock<Damage>,
     /// Its batches were seen to reach its next offset.
     end_checked: AtomicBool,
@@ -77,10 +83,11 @@ impl Segment {
             // Indexes that were made from the batches need no check.
             times_checked: AtomicBool::new(indexes_made),
             in_swap: AtomicBool::new(false),
-            tail: RwLock::new(Tail { size_bytes, next_offset, indexes }),
+            tail: RwLock::new(Tail { size_bytes, next_offset, indexes, distrusted: false }),
+            loading: Mutex::new(()),
+            naming: Mutex::new(()),
             aborted: AtomicU8::new(ABORTED_UNKNOWN),
             end_checked: AtomicBool::new(indexes_made),
-            distrusted: AtomicBool::new(false),
             damage: OnceLock::new(),
         }
     }
@@ -188,6 +195,7 @@ impl Segment {
 
     /// To be called before the files go, or give their names to others. Who holds a file keeps it.
     pub fn retire(&self) {
+        let _naming = lock(&self.naming);
         self.retired.store(true, atomic::Ordering::SeqCst);
         self.unpin();
         self.files.forget(self.name);
@@ -210,77 +218,6 @@ impl Segment {
     pub fn end(&self) -> (u64, i64) {
         let tail = read_lock(&self.tail);
         (tail.size_bytes, tail.next_offset)
-    }
-
-    /// Changes the tail, with its indexes loaded.
-    pub fn with_tail<T>(&self, change: impl FnOnce(&mut Tail, &mut Indexes) -> T) -> io::Result<T> {
-        self.load_indexes()?;
-        let mut tail = write_lock(&self.tail);
-        let mut indexes = tail.indexes.take().unwrap_or_else(Indexes::empty);
-        let answer = change(&mut tail, &mut indexes);
-        tail.indexes = Some(indexes);
-        Ok(answer)
-    }
-
-    /// Index files that are missing, or contradict themselves or the segment's size, are written anew.
-    fn load_indexes(&self) -> io::Result<()> {
-        if read_lock(&self.tail).indexes.is_some() {
-            return Ok(());
-        }
-        let mut tail = write_lock(&self.tail);
-        if tail.indexes.is_some() {
-            return Ok(());
-        }
-        let believed = !self.distrusted.load(atomic::Ordering::SeqCst);
-        let read = if believed { check::read(self, &tail)? } else { None };
-        if read.is_none() {
-            self.times_checked.store(true, atomic::Ordering::SeqCst);
-        }
-        tail.indexes = Some(match read {
-            Some(indexes) => indexes,
-            None => check::rebuild(self, tail.size_bytes)?,
-        });
-        self.distrusted.store(false, atomic::Ordering::SeqCst);
-        Ok(())
-    }
-
-    /// An index said something that the log does not confirm: it is written anew when it is next needed.
-    pub fn distrust_indexes(&self, what: &str) {
-        tracing::warn!(path = %self.path(names::LOG_SUFFIX).display(), "{what}: its indexes are written anew");
-        self.distrusted.store(true, atomic::Ordering::SeqCst);
-        write_lock(&self.tail).indexes = None;
-    }
-
-    /// Entries of the offset index and of the time index.
-    pub fn index_entries(&self) -> io::Result<(u64, u64)> {
-        self.load_indexes()?;
-        let tail = read_lock(&self.tail);
-        Ok(tail.indexes.as_ref().map_or((0, 0), |indexes| (indexes.offsets.entries(), indexes.times.entries())))
-    }
-
-    pub fn last_offset_entry(&self) -> io::Result<Option<OffsetEntry>> {
-        self.load_indexes()?;
-        Ok(read_lock(&self.tail).indexes.as_ref().and_then(|indexes| indexes.offsets.last()))
-    }
-
-    pub fn largest_timestamp(&self) -> io::Result<Option<(i64, i64)>> {
-        self.check_times()?;
-        Ok(read_lock(&self.tail).indexes.as_ref().and_then(|indexes| indexes.largest_timestamp))
-    }
-
-    /// Once in a segment's life: a time index that ends too early, or says what no batch says, would hide records from
-    /// whoever asks by time.
-    fn check_times(&self) -> io::Result<()> {
-        self.load_indexes()?;
-        if self.times_checked.load(atomic::Ordering::SeqCst) {
-            return Ok(());
-        }
-        if !check::note_later_timestamps(self)? {
-            self.distrust_indexes("the last entry of the time index is of no batch");
-            self.load_indexes()?;
-        }
-        self.times_checked.store(true, atomic::Ordering::SeqCst);
-        Ok(())
     }
 
     /// Writes waiting index entries if enough wait, or all of them.

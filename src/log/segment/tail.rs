@@ -7,7 +7,10 @@ pub struct Tail {
     pub size_bytes: u64,
     /// One past the last record; for a segment that was closed before this start, the next segment's base offset.
     pub next_offset: i64,
+    /// `None`: not looked at yet. As long as there are none, nothing is added to the segment.
     pub indexes: Option<Indexes>,
+    /// The index files are not to be believed: they are written anew when they are next needed.
+    pub distrusted: bool,
 }
 
 pub struct Indexes {

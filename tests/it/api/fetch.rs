@@ -1,17 +1,24 @@
 //! Fetch: its bounds over both tiers, and what ends a wait.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use stratalog::broker::{self, Running};
+use stratalog::clock::Clock;
+use stratalog::config::{self, Sources};
+use stratalog::platform::disk::Disk;
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use stratalog_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData};
 use stratalog_protocol::{Part, decode_response, encode_request};
+use stratalog_types::TopicId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Fixture;
+use crate::log::indexes::{FIRST_INDEX, HeldDisk};
 
 /// A test that hangs says so.
 const HANG: Duration = Duration::from_secs(60);
@@ -254,4 +261,42 @@ pub fn batch(value: &[u8]) -> Bytes {
     let mut batch = BatchBuilder::new(0);
     batch.append(&NewRecord { timestamp: 1_700_000_000_000, value: Some(value), ..NewRecord::default() }).unwrap();
     batch.build().unwrap()
+}
+
+/// One worker: whatever a fetch did on it, everybody else would wait for.
+#[tokio::test]
+async fn an_index_that_is_made_anew_for_a_fetch_holds_up_no_other_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut fixture = Fixture::on(start_on(dir.path(), Disk::default()).await).await;
+    let id = fixture.create("t", 1, &[]).await;
+    fixture.produce("t", 3, false).await;
+    fixture.node().partitions.find(TopicId(id), 0).unwrap().log().roll().unwrap();
+    fixture.produce("t", 3, false).await;
+    fixture.stop().await;
+    std::fs::remove_file(dir.path().join("t-0").join(FIRST_INDEX)).unwrap();
+
+    let (disk, begun, release) = HeldDisk::new();
+    let mut fixture = Fixture::on(start_on(dir.path(), Disk::observed(disk.clone())).await).await;
+    disk.hold();
+    let cold = fixture.another(&request("t", 1, 1 << 20, 1000), 12).await;
+    tokio::task::spawn_blocking(move || begun.recv_timeout(HANG)).await.unwrap().unwrap();
+    fixture.produce("t", 1, false).await;
+    let _ = release.send(());
+    let row = timeout(HANG, cold).await.unwrap().unwrap().responses.remove(0).partitions.remove(0);
+    assert_eq!((row.error_code, row.records.is_empty()), (ErrorCode::NONE, false));
+    assert!(!disk.hung.load(Ordering::SeqCst), "the produce waited for the fetch");
+    assert_eq!(disk.made.load(Ordering::SeqCst), 1);
+    fixture.stop().await;
+}
+
+async fn start_on(dir: &std::path::Path, disk: Disk) -> Running {
+    let settings = [
+        ("listeners", "PLAINTEXT://127.0.0.1:0"),
+        ("log.dirs", dir.to_str().unwrap()),
+        ("stratalog.admin.listener", ""),
+        ("stratalog.tier.default.enable", "false"),
+    ];
+    let flags = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let loaded = config::load(&Sources { flags, ..Sources::default() }).unwrap();
+    broker::start_with(loaded.config, Clock::System, disk).await.unwrap()
 }

@@ -6,6 +6,7 @@ mod crash;
 pub mod crash_disk;
 mod damage;
 pub mod harness;
+pub mod indexes;
 pub mod kafka_tools;
 mod lost;
 mod model;
