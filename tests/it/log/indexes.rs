@@ -71,7 +71,9 @@ fn config() -> LogConfig {
 fn fill(directory: &Path) {
     let dir = open_dir(directory);
     let log = open_log(&dir, &config());
-    (0..40).for_each(|value| drop(append(&log, &batch(&[value], NOW_MS, 100)).unwrap()));
+    for value in 0..40 {
+        append(&log, &batch(&[value], NOW_MS, 100)).unwrap();
+    }
     assert!(log.closed_segments().len() > 3);
     dir.sync_queued();
     dir.close().unwrap();
