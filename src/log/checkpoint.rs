@@ -121,12 +121,17 @@ pub fn read_offsets(path: &Path) -> Result<OffsetsByPartition, Error> {
 }
 
 pub fn write_offsets(disk: &Disk, path: &Path, offsets: &OffsetsByPartition) -> Result<(), Error> {
+    replace(disk, path, &text_of(offsets))
+}
+
+/// What the file of these offsets says.
+pub fn text_of(offsets: &OffsetsByPartition) -> String {
     let mut text = format!("0\n{}\n", offsets.len());
     for (partition, offset) in offsets {
         text.push_str(&summed(&format!("{} {} {}", partition.topic, partition.partition, offset)));
         text.push('\n');
     }
-    replace(disk, path, &text)
+    text
 }
 
 pub fn read_epochs(path: &Path) -> Result<Vec<EpochStart>, Error> {

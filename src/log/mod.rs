@@ -14,6 +14,7 @@ mod config;
 mod dir;
 mod epochs;
 mod error;
+mod log_start;
 mod names;
 pub mod offline;
 mod open;

@@ -34,7 +34,7 @@ impl Log {
         config: LogConfig,
     ) -> Result<Arc<Log>, Error> {
         let path = make_directory(dir, &topic_partition)?;
-        dir.forget_checkpoints(&topic_partition)?;
+        dir.forget_checkpoints(std::slice::from_ref(&topic_partition))?;
         checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
         Log::load(dir, topic_partition, topic_id, config, path)
     }

@@ -86,11 +86,6 @@ impl Log {
         *write_lock(&self.config) = Arc::new(config);
     }
 
-    /// The first offset that exists, here or in the tier.
-    pub fn log_start_offset(&self) -> Offset {
-        Offset(self.log_start.load(Ordering::SeqCst))
-    }
-
     /// The first offset that is here.
     pub fn local_log_start_offset(&self) -> Offset {
         let first = read_lock(&self.segments).keys().next().copied().unwrap_or_default();
@@ -182,25 +177,6 @@ impl Log {
         self.unclean
     }
 
-    /// A start that was assumed is lowered to what somebody else knows of it.
-    pub fn lower_assumed_start(&self, offset: Offset) {
-        // A start that is being moved has its entry before anybody sees it.
-        let _appender = lock(&self.append);
-        if self.log_start_was_assumed() && offset < self.log_start_offset() {
-            tracing::warn!(
-                partition = %self.topic_partition, from = %self.log_start_offset(), to = %offset,
-                "no checkpoint has the log start: it is the manifest's"
-            );
-            self.log_start.fetch_min(offset.0, Ordering::SeqCst);
-        }
-    }
-
-    /// Whether no checkpoint has the log start, so that the first segment's was taken: every move of it writes an entry
-    /// first, so either none took place, or the entry was lost, and more may be shown than before, never less.
-    pub fn log_start_was_assumed(&self) -> bool {
-        self.dir.log_start(&self.topic_partition).is_none()
-    }
-
     /// Bytes that recovery cut off the end, and kept in side files.
     pub fn cut_bytes(&self) -> u64 {
         self.cut_bytes
@@ -269,44 +245,6 @@ impl Log {
     pub fn expire_producers(&self) -> usize {
         let expiration_ms = self.config().producer_id_expiration_ms;
         lock(&self.append).producers.expire(self.dir.clock.now_ms(), expiration_ms)
-    }
-
-    /// Moves the log start forward. Durable when this returns; visible only then. A start behind is ignored.
-    pub fn set_log_start_offset(&self, offset: Offset) -> Result<(), Error> {
-        let appender = lock(&self.append);
-        appender.check_not_closed()?;
-        let log_end_offset = self.log_end_offset();
-        if offset > log_end_offset {
-            return Err(Error::StartPastEnd { offset, log_end_offset });
-        }
-        self.advance_log_start(offset)
-    }
-
-    /// As [`Log::set_log_start_offset`], on behalf of the tier, whose history may go on where this log ends too early (its
-    /// directory was lost): then the start is only written down, for the log to restart behind it.
-    pub fn checkpoint_log_start(&self, offset: Offset) -> Result<(), Error> {
-        let appender = lock(&self.append);
-        appender.check_not_closed()?;
-        if offset > self.log_end_offset() {
-            return self.dir.write_log_start(&self.topic_partition, offset);
-        }
-        self.advance_log_start(offset)
-    }
-
-    /// The caller holds the append lock.
-    fn advance_log_start(&self, offset: Offset) -> Result<(), Error> {
-        if offset <= self.log_start_offset() {
-            return Ok(());
-        }
-        self.dir.write_log_start(&self.topic_partition, offset)?;
-        self.log_start.store(offset.0, Ordering::SeqCst);
-        let mut epochs = write_lock(&self.epochs);
-        let mut changed = epochs.clone();
-        if changed.truncate_from_start(offset) {
-            self.write_epochs(&changed)?;
-            *epochs = changed;
-        }
-        Ok(())
     }
 
     /// Runs `write`, which changes files in the log's directory by name, unless the log was deleted.

@@ -38,6 +38,10 @@ impl Log {
     }
 
     fn evict_below(&self, offset: Offset) -> Result<u64, Error> {
+        let goes = |second: &i64| *second <= offset.0;
+        if !read_lock(&self.segments).keys().nth(1).is_some_and(goes) {
+            return Ok(0);
+        }
         self.dir.write_log_start_once(&self.topic_partition, self.log_start_offset())?;
         let mut freed = 0;
         loop {
@@ -45,7 +49,7 @@ impl Log {
                 let mut segments = write_lock(&self.segments);
                 let mut bases = segments.keys();
                 let (Some(first), Some(second)) = (bases.next().copied(), bases.next().copied()) else { break };
-                if second > offset.0 {
+                if !goes(&second) {
                     break;
                 }
                 segments.remove(&first)

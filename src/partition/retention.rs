@@ -1,13 +1,15 @@
 //! What a partition may forget: decided here as pure functions over intervals, done by the partition.
 //!
 //! Order of effects: the log start is durable first, then files go. A crash between leaves files below the log start,
-//! which the next round removes.
+//! which the next round removes. Log starts of one round are written together: a checkpoint has all of a data directory.
+
+use std::sync::Arc;
 
 use stratalog_types::Offset;
 
 use super::leader::Partition;
 use crate::config::TopicConfig;
-use crate::log::{self, SegmentInfo};
+use crate::log::{self, Log, SegmentInfo};
 
 /// Where the log start may move to: past closed segments that are too old, or over the size limit. `total_bytes` is the
 /// size of the whole log over both tiers, each interval counted once; `segments` are the oldest closed ones first. One
@@ -37,10 +39,50 @@ pub fn retained_start(
     start
 }
 
+/// What a round on local disk does to a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalRetention {
+    /// `None`: it stays, or the tier moves it.
+    log_start: Option<Offset>,
+    /// Closed segments wholly below it go.
+    below: Offset,
+}
+
+impl LocalRetention {
+    /// Moves the log starts that are to move, with few writes. Blocks. Who was left out moves on its own.
+    pub fn begin(planned: &[(Arc<Partition>, LocalRetention)]) -> Result<(), log::Error> {
+        let start_of = |(partition, plan): &(Arc<Partition>, LocalRetention)| {
+            plan.log_start.map(|start| (Arc::clone(partition.log()), start))
+        };
+        let starts: Vec<(Arc<Log>, Offset)> = planned.iter().filter_map(start_of).collect();
+        Log::advance_log_starts(&starts)
+    }
+
+    /// Whether all that is left to do is to remove files.
+    pub fn has_begun(&self, partition: &Partition) -> bool {
+        self.log_start.is_none_or(|start| start <= partition.log().log_start_offset())
+    }
+}
+
 impl Partition {
-    /// One round on local disk: moves the log start where no tier does it, and removes local copies of what is tiered
-    /// for good and past the hot set. Blocks.
+    /// One round on local disk. Blocks.
     pub fn retain_local(&self, config: &TopicConfig, now_ms: i64) -> Result<(), log::Error> {
+        let plan = self.plan_local_retention(config, now_ms)?;
+        self.carry_out(&plan)
+    }
+
+    /// Moves the log start, if that is not done yet, and removes what lies before it. Blocks.
+    pub fn carry_out(&self, plan: &LocalRetention) -> Result<(), log::Error> {
+        if let Some(start) = plan.log_start {
+            self.log().set_log_start_offset(start)?;
+        }
+        self.log().delete_local_below(plan.below).map(drop)
+    }
+
+    /// What may go now: the log start moves where no tier does it, and local copies go of what is tiered for good and past
+    /// the hot set. Segments that are damaged here and whole in the tier go at once, and one that is wholly expired is
+    /// closed. Blocks.
+    pub fn plan_local_retention(&self, config: &TopicConfig, now_ms: i64) -> Result<LocalRetention, log::Error> {
         let log = self.log();
         log.expire_producers();
         self.heal()?;
@@ -60,10 +102,10 @@ impl Partition {
                 now_ms,
             );
             let start = start.min(tiered.durable_end_offset()).max(log.log_start_offset());
-            return log.delete_local_below(start).map(drop);
+            return Ok(LocalRetention { log_start: None, below: start });
         }
         if !config.cleanup_delete {
-            return log.delete_local_below(log.log_start_offset()).map(drop);
+            return Ok(LocalRetention { log_start: None, below: log.log_start_offset() });
         }
         self.roll_expired(config, now_ms)?;
         let segments = log.closed_segments();
@@ -85,8 +127,7 @@ impl Partition {
         }
         // Only what consumers could see may go: the rest is not durable yet.
         let start = start.min(self.high_watermark().get());
-        log.set_log_start_offset(start)?;
-        log.delete_local_below(start).map(drop)
+        Ok(LocalRetention { log_start: Some(start), below: start })
     }
 
     /// An active segment whose every record is expired is closed, so that it can go (as Kafka does).

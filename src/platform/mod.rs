@@ -9,4 +9,4 @@ pub mod open_files;
 pub mod page_cache;
 pub mod volume;
 
-pub use locks::{lock, read_lock, write_lock};
+pub use locks::{lock, read_lock, try_lock, write_lock};

@@ -9,6 +9,7 @@
 //! that were not opened since an unclean stop, or that a truncation left half done, are listed before
 //! (`unrecovered-partitions`), and recovered when they are opened.
 
+mod checkpoint_file;
 mod checkpoints;
 mod lock_file;
 mod meta;
@@ -21,6 +22,9 @@ mod space;
 mod stop;
 mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
@@ -28,6 +32,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use stratalog_types::{TopicId, TopicPartition};
 
+use self::checkpoint_file::CheckpointFile;
 pub use self::lock_file::DirectoryLock;
 use self::meta::Meta;
 pub use self::options::LogDirOptions;
@@ -37,7 +42,7 @@ use self::removal::Removals;
 pub use self::set::{LogDirState, LogDirs};
 use self::upkeep::Upkeep;
 use super::Log;
-use super::checkpoint::{self, OffsetsByPartition};
+use super::checkpoint;
 use super::error::Error;
 use super::names;
 use super::segment::FileCache;
@@ -66,16 +71,12 @@ pub struct LogDir {
     pub(super) health: Arc<Health>,
     pub(super) syncer: Syncer,
     was_clean: bool,
-    /// As last written: also of partitions that are not open.
-    recovery_points: Mutex<OffsetsByPartition>,
-    log_starts: Mutex<OffsetsByPartition>,
-    /// False: partitions without an entry may have had one.
-    recovery_points_whole: bool,
-    log_starts_whole: bool,
-    pub(super) walks: Permits,
+    /// Also of partitions that are not open.
+    recovery_points: CheckpointFile,
+    log_starts: CheckpointFile,
     /// Up to where each compacted log is clean.
-    cleaner_points: Mutex<OffsetsByPartition>,
-    cleaner_points_whole: bool,
+    cleaner_points: CheckpointFile,
+    pub(super) walks: Permits,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
@@ -101,9 +102,13 @@ impl LogDir {
         meta::note_if_new(&disk, &path)?;
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
         checkpoints::miss_recovery_points(&disk, &path)?;
-        let points = checkpoints::read(&disk, &path.join(names::RECOVERY_POINTS))?;
-        let starts = checkpoints::read(&disk, &path.join(names::LOG_STARTS))?;
-        let clean = checkpoints::read(&disk, &path.join(names::CLEANER_POINTS))?;
+        let checkpoint = |name: &str| {
+            let path = path.join(name);
+            checkpoints::read(&disk, &path).map(|found| CheckpointFile::new(disk.clone(), path, found))
+        };
+        let recovery_points = checkpoint(names::RECOVERY_POINTS)?;
+        let log_starts = checkpoint(names::LOG_STARTS)?;
+        let cleaner_points = checkpoint(names::CLEANER_POINTS)?;
         let clean_mark = path.join(names::CLEAN_SHUTDOWN);
         let was_marked = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
         let (unrecovered, unreadable) = checkpoint::salvage_offsets(&path.join(names::UNRECOVERED))?;
@@ -127,12 +132,10 @@ impl LogDir {
             health,
             syncer,
             was_clean,
-            recovery_points: Mutex::new(points.offsets),
-            log_starts: Mutex::new(starts.offsets),
-            recovery_points_whole: points.whole,
-            log_starts_whole: starts.whole,
+            recovery_points,
+            log_starts,
+            cleaner_points,
             walks: Permits::new(options.recovery_threads),
-            cleaner_points: Mutex::new(clean.offsets),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
             removals: Removals::default(),
@@ -141,7 +144,6 @@ impl LogDir {
             metrics,
             distrusted: Mutex::new(unrecovered.into_keys().collect()),
             closed: Mutex::default(),
-            cleaner_points_whole: clean.whole,
             reserve_bytes: options.reserve_bytes,
             below_reserve: AtomicBool::new(false),
             _lock: lock,

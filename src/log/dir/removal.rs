@@ -61,7 +61,7 @@ impl LogDir {
         lock(&self.open).remove(&partition.topic_partition);
         let away = rename_away(&self.disk, &self.path, &partition.path)?;
         empty_and_remove(&self.disk, &away)?;
-        self.forget_checkpoints(&partition.topic_partition)
+        self.forget_checkpoints(std::slice::from_ref(&partition.topic_partition))
     }
 
     /// Removes the directory of a log that was open.
@@ -72,7 +72,7 @@ impl LogDir {
             Some(due_ms) => self.removals.add(away, due_ms),
             None => empty_and_remove(&self.disk, &away)?,
         }
-        self.forget_checkpoints(log.topic_partition())
+        self.forget_checkpoints(std::slice::from_ref(log.topic_partition()))
     }
 
     /// Removes a file that is out of use; after `delay_ms` if the disk has room for it until then. Directories are not

@@ -3,11 +3,12 @@
 //! Order of effects: every log takes its last sync and writes its producer snapshot, the checkpoints follow, then what
 //! the clean mark does not vouch for, and the mark is last. A crash before that finds no mark: every log is recovered.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use stratalog_types::Offset;
+use stratalog_types::{Offset, TopicPartition};
 
 use super::{LogDir, PartitionDir, checkpoints};
+use crate::log::Log;
 use crate::log::checkpoint::{self, OffsetsByPartition};
 use crate::log::error::Error;
 use crate::log::names;
@@ -29,8 +30,7 @@ impl LogDir {
         self.checkpoint_recovery_points()?;
         self.forget_damage()?;
         self.write_unrecovered()?;
-        let starts = lock(&self.log_starts).clone();
-        checkpoint::write_offsets(&self.disk, &self.path.join(names::LOG_STARTS), &starts)?;
+        self.log_starts.change(|_| Some(Vec::new()))?;
         checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), "{\"version\":0,\"brokerEpoch\":-1}")
     }
 
@@ -58,14 +58,14 @@ impl LogDir {
 
     /// Checkpoints that were damaged are whole again once each partition that is here is open.
     fn forget_damage(&self) -> Result<(), Error> {
-        if self.recovery_points_whole && self.log_starts_whole {
+        if self.recovery_points.is_whole() && self.log_starts.is_whole() {
             return Ok(());
         }
-        for log in self.open_logs() {
-            self.write_log_start_once(log.topic_partition(), log.log_start_offset())?;
-        }
+        let start_of = |log: Arc<Log>| (log.topic_partition().clone(), log.log_start_offset());
+        let starts: Vec<(TopicPartition, Offset)> = self.open_logs().into_iter().map(start_of).collect();
+        self.log_starts.put_missing(&starts)?;
         let here = self.partitions_on_disk()?;
-        let is_known = |dir: &PartitionDir| lock(&self.recovery_points).contains_key(&dir.topic_partition);
+        let is_known = |dir: &PartitionDir| self.recovery_points.get(&dir.topic_partition).is_some();
         if here.iter().all(is_known) {
             for name in [names::RECOVERY_POINTS, names::LOG_STARTS] {
                 checkpoints::forget_damage(&self.disk, &self.path.join(name))?;

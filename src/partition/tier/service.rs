@@ -4,7 +4,7 @@
 //! deadlines. Owns no state that matters: all of it is in the log and the manifest.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -24,10 +24,15 @@ use crate::clock::Clock;
 use crate::log;
 use crate::metadata::Metadata;
 use crate::metrics::{Metrics, ReasonLabel, TopicLabel};
+use crate::partition::retention::LocalRetention;
 use crate::partition::{Partition, Partitions};
+use crate::platform::lock;
 
 /// DELETE requests of one partition's round.
 pub const DELETES_PER_ROUND: u64 = 1000;
+
+/// Partitions whose log starts one write moves: their appends wait for it, and a plan is not old when it is carried out.
+const RETAINED_TOGETHER: usize = 1000;
 
 /// Wakes the service before its interval is over.
 #[derive(Clone, Default)]
@@ -108,29 +113,62 @@ impl Service {
     async fn retain_local(&self) {
         loop {
             tokio::time::sleep(self.retention_interval).await;
-            self.each_partition(|partition| async move {
-                let (config, now_ms) = (partition.config(), self.clock.now_ms());
-                let local = tokio::task::spawn_blocking(move || partition.retain_local(&config, now_ms));
-                local.await.map_err(|_| TierError::CutOff)??;
-                Ok(())
-            })
-            .await;
+            for partitions in self.partitions.all().chunks(RETAINED_TOGETHER) {
+                self.retain_together(partitions).await;
+            }
         }
+    }
+
+    async fn retain_together(&self, partitions: &[Arc<Partition>]) {
+        let planned = Mutex::new(Vec::with_capacity(partitions.len()));
+        self.each_of(partitions, |partition| {
+            let planned = &planned;
+            async move {
+                let (config, now_ms, planning) = (partition.config(), self.clock.now_ms(), partition.clone());
+                let plan = blocking(move || planning.plan_local_retention(&config, now_ms)).await?;
+                lock(planned).push((partition, plan));
+                Ok(())
+            }
+        })
+        .await;
+        let planned = Arc::new(std::mem::take(&mut *lock(&planned)));
+        let beginning = Arc::clone(&planned);
+        let begun = blocking(move || LocalRetention::begin(&beginning)).await;
+        if let Err(error) = &begun {
+            tracing::warn!("log starts are not moved, retention tries again: {}", chain(error));
+        }
+        let plans: HashMap<_, _> =
+            planned.iter().map(|(partition, plan)| (partition.topic_partition(), *plan)).collect();
+        let going: Vec<Arc<Partition>> = planned
+            .iter()
+            // What failed for all of them together is not tried again for each.
+            .filter(|(partition, plan)| begun.is_ok() || plan.has_begun(partition))
+            .map(|(partition, _)| partition.clone())
+            .collect();
+        self.each_of(&going, |partition| {
+            let plan = plans.get(partition.topic_partition()).copied();
+            async move {
+                let Some(plan) = plan else { return Ok(()) };
+                blocking(move || partition.carry_out(&plan)).await
+            }
+        })
+        .await;
     }
 
     async fn retain_tiered(&self) {
         loop {
             tokio::time::sleep(self.retention_interval).await;
-            self.each_partition(|partition| async move { self.retain_tiered_one(&partition).await }).await;
+            let partitions = self.partitions.all();
+            self.each_of(&partitions, |partition| async move { self.retain_tiered_one(&partition).await }).await;
             self.remove_all_deleted().await;
         }
     }
 
-    async fn each_partition<F>(&self, retain: impl Fn(Arc<Partition>) -> F)
+    async fn each_of<F>(&self, partitions: &[Arc<Partition>], retain: impl Fn(Arc<Partition>) -> F)
     where
         F: Future<Output = Result<(), TierError>>,
     {
-        let partitions = stream::iter(self.partitions.all()).filter(|partition| ready(!partition.is_behind_tier()));
+        let partitions = stream::iter(partitions).filter(|partition| ready(!partition.is_behind_tier()));
         let retained = partitions.for_each_concurrent(self.expire_concurrency.max(1), |partition| {
             let retaining = retain(partition.clone());
             async move {
@@ -273,6 +311,12 @@ impl Service {
         tokio::task::spawn_blocking(move || metadata.finish_deletion(topic_id)).await??;
         Ok(())
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, log::Error> + Send + 'static,
+) -> Result<T, TierError> {
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| TierError::CutOff)??)
 }
 
 /// Counts a segment that was moved up.

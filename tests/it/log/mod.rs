@@ -8,6 +8,7 @@ mod damage;
 pub mod harness;
 pub mod indexes;
 pub mod kafka_tools;
+mod log_starts;
 mod lost;
 mod model;
 mod offline;
