@@ -108,6 +108,7 @@ pub fn recover(
     let mut recovery = Recovery {
         dir,
         path,
+        partition,
         config,
         files: &files,
         recovery_point,
@@ -147,6 +148,7 @@ fn read_epochs(path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
 struct Recovery<'a> {
     dir: &'a LogDir,
     path: &'a Path,
+    partition: &'a TopicPartition,
     config: &'a LogConfig,
     files: &'a [(i64, String)],
     recovery_point: RecoveryPoint,

@@ -4,8 +4,10 @@
 //! version i16 = 0   producer_id i64   first_offset i64   last_offset i64   last_stable_offset i64
 //! ```
 //!
-//! Entries are in the order of their markers. The file exists only where a transaction was aborted. An entry is written
-//! when its marker is, and synced with the segment it belongs to; after an unclean stop recovery writes it anew.
+//! Entries are in the order of their markers. The file exists only where a transaction was aborted; compaction leaves
+//! empty ones. An entry is written when its marker is, and synced with the segment it belongs to. After an unclean stop
+//! recovery writes it anew; after a clean one, a file that cannot be right. What a start cannot see without reading the
+//! log, an entry with another producer or one that is missing at the end, `log verify` does.
 
 use std::io;
 use std::path::Path;
@@ -58,6 +60,29 @@ pub fn append(disk: &Disk, path: &Path, entry: &AbortedTransaction) -> io::Resul
     let entries = file.length()? / ENTRY_BYTES as u64;
     file.write_at(&entry.encode(), entries * ENTRY_BYTES as u64)?;
     Ok((file, created))
+}
+
+/// Whether the bytes of a file can be the entries of a segment: whole ones, whose markers rise and lie in it.
+pub fn are_of_segment(bytes: &[u8], offsets: std::ops::Range<i64>) -> bool {
+    let entries = bytes.chunks_exact(ENTRY_BYTES);
+    let mut free = offsets;
+    entries.remainder().is_empty()
+        && entries.filter_map(|entry| entry.try_into().ok()).map(AbortedTransaction::decode).all(|entry| {
+            let Some(entry) = entry else { return false };
+            let first_offsets = 0..=entry.last_offset;
+            let is_next = free.contains(&entry.last_offset) && first_offsets.contains(&entry.first_offset);
+            free.start = entry.last_offset.saturating_add(1);
+            is_next
+        })
+}
+
+/// All entries of a file. Bytes that are no entry are an error; the beginning of one at the end is of an append that
+/// failed.
+pub fn read_whole(path: &Path) -> io::Result<Vec<AbortedTransaction>> {
+    let bytes = std::fs::read(path)?;
+    let entries = bytes.chunks_exact(ENTRY_BYTES).filter_map(|entry| entry.try_into().ok());
+    let entries: Option<Vec<AbortedTransaction>> = entries.map(AbortedTransaction::decode).collect();
+    entries.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an entry has no version that is known"))
 }
 
 /// All entries of a file. Stops at bytes that are no entry.

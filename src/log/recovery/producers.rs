@@ -1,5 +1,7 @@
 //! Producers as of the log end, from snapshots and the segments behind them; and the transaction indexes of what was
-//! walked.
+//! walked, and of what cannot be right.
+
+use std::collections::BTreeSet;
 
 use super::Recovery;
 use crate::log::error::{Error, ReadError};
@@ -10,8 +12,8 @@ use crate::log::transactions;
 use stratalog_types::Offset;
 
 impl Recovery<'_> {
-    /// Producers as of the log end, and the transaction indexes of segments that were walked. Snapshots of a future that
-    /// was cut go, and damaged ones.
+    /// Producers as of the log end, and the transaction indexes of segments that were walked or whose own cannot be right.
+    /// Snapshots of a future that was cut go, and damaged ones.
     pub(super) fn load_producers(&mut self) -> Result<Producers, Error> {
         let mut snapshots: Vec<i64> = self
             .files
@@ -21,7 +23,9 @@ impl Recovery<'_> {
             .collect();
         let kept = snapshots.partition_point(|offset| *offset <= self.end);
         let mut unwanted = snapshots.split_off(kept);
-        let snapshot_max = self.first_rebuilt.unwrap_or(self.end);
+        let damaged = self.damaged_transactions()?;
+        let rebuilt_from = damaged.first().copied().into_iter().chain(self.first_rebuilt).min();
+        let snapshot_max = rebuilt_from.unwrap_or(self.end);
         let replayed = replay(self.path, &self.segments, &snapshots, snapshot_max, self.end);
         let replayed = replayed.map_err(|source| self.unreadable(source))?;
         unwanted.extend(&replayed.damaged_snapshots);
@@ -29,9 +33,11 @@ impl Recovery<'_> {
             let path = names::offset_file(self.path, offset, names::SNAPSHOT_SUFFIX);
             self.dir.disk.unlink(&path).map_err(Error::io("remove", &path))?;
         }
-        if let Some(first_rebuilt) = self.first_rebuilt {
+        if let Some(rebuilt_from) = rebuilt_from {
             let mut changed = false;
-            for base in self.segments.range(first_rebuilt..).map(|(base, _)| *base) {
+            let was_walked = |base: i64| self.first_rebuilt.is_some_and(|first| first <= base);
+            let bases = self.segments.range(rebuilt_from..).map(|(base, _)| *base);
+            for base in bases.filter(|base| was_walked(*base) || damaged.contains(base)) {
                 let path = names::offset_file(self.path, base, names::TXN_INDEX_SUFFIX);
                 let aborted = replayed.aborted.get(&base).map(Vec::as_slice).unwrap_or_default();
                 let exists = self.files.iter().any(|(at, suffix)| *at == base && suffix == names::TXN_INDEX_SUFFIX);
@@ -46,6 +52,27 @@ impl Recovery<'_> {
             }
         }
         Ok(replayed.producers)
+    }
+
+    /// Segments that are believed and whose transaction index cannot be right.
+    fn damaged_transactions(&self) -> Result<BTreeSet<i64>, Error> {
+        let walked_from = self.first_rebuilt.unwrap_or(i64::MAX);
+        let mut damaged = BTreeSet::new();
+        for (base, _) in self.files.iter().filter(|(at, suffix)| suffix == names::TXN_INDEX_SUFFIX && *at < walked_from)
+        {
+            let Some(segment) = self.segments.get(base) else { continue };
+            let path = segment.path(names::TXN_INDEX_SUFFIX);
+            let is_sound = std::fs::read(&path).is_ok_and(|bytes| {
+                let may_be_empty = self.dir.was_compacted(self.partition);
+                (may_be_empty || !bytes.is_empty())
+                    && transactions::are_of_segment(&bytes, *base..segment.next_offset())
+            });
+            if !is_sound {
+                tracing::error!(path = %path.display(), "transaction index is damaged: made anew from the log");
+                damaged.insert(*base);
+            }
+        }
+        Ok(damaged)
     }
 
     /// A walk of headers for the producers' sake read further back than the walk for the log's.

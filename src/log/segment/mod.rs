@@ -270,7 +270,7 @@ impl Segment {
         if self.aborted.load(atomic::Ordering::SeqCst) == ABORTED_NONE {
             return Ok(Vec::new());
         }
-        let found = self.at_its_path(names::TXN_INDEX_SUFFIX, transactions::read);
+        let found = self.at_its_path(names::TXN_INDEX_SUFFIX, transactions::read_whole);
         let path = || self.path(names::TXN_INDEX_SUFFIX);
         let found = match found {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),

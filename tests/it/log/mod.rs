@@ -14,3 +14,4 @@ mod model;
 mod offline;
 mod refusals;
 mod threads;
+mod transaction_indexes;
