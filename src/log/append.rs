@@ -322,13 +322,16 @@ impl Log {
         Ok(())
     }
 
-    /// The producers as of `offset`. Not synced: its checksum tells a torn one, and an older one serves as well.
-    fn write_snapshot(&self, producers: &Producers, offset: i64) -> Result<DiskFile, Error> {
+    /// The producers as of `offset`. Not synced: its checksum tells a torn one, and an older one serves as well. One that
+    /// is there already may be all that is left of producers whose records are gone, and is replaced as a whole.
+    fn write_snapshot(&self, producers: &Producers, offset: i64) -> Result<(), Error> {
         let path = names::offset_file(&self.path, offset, names::SNAPSHOT_SUFFIX);
-        let written = self.dir.disk.create(&path).and_then(|file| {
-            file.write_at(&encode_snapshot(producers), 0)?;
-            Ok(file)
-        });
+        let bytes = encode_snapshot(producers);
+        let written = match path.try_exists() {
+            Ok(false) => self.dir.disk.create(&path).and_then(|file| file.write_at(&bytes, 0)),
+            Ok(true) => self.dir.disk.replace(&path, &bytes),
+            Err(e) => Err(e),
+        };
         written.map_err(Error::io("write", &path))
     }
 

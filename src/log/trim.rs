@@ -1,9 +1,11 @@
 //! Taking away: segments from the front, records from the end.
 //!
 //! Order of effects of an eviction: the log start is checkpointed if it never was, for where there is no entry a start
-//! takes the first segment's, as in a directory that Kafka wrote. Then per segment and oldest first: out of memory, so that no new read finds it; the
-//! `.log` unlinked, or renamed if it keeps its room for a while, then its indexes; the directory synced before the next segment is touched. A crash leaves a log
-//! without gaps, and perhaps indexes without a log, which the next start removes. Reads under way keep their file.
+//! takes the first segment's, as in a directory that Kafka wrote. Then per segment and oldest first: the producer snapshot
+//! at the next one is synced, for nothing else tells of producers whose batches go; out of memory, so that no new read
+//! finds it; the `.log` unlinked, or renamed if it keeps its room for a while, then its indexes; the directory synced
+//! before the next segment is touched. A crash leaves a log without gaps, and perhaps indexes without a log, which the
+//! next start removes. Reads under way keep their file.
 //!
 //! Order of effects of a truncation: recovery point lowered (durable), later segments unlinked newest first, the last
 //! segment truncated; then all that is left is recovered as after a crash. A crash in between leaves a longer log than
@@ -45,15 +47,17 @@ impl Log {
         self.dir.write_log_start_once(&self.topic_partition, self.log_start_offset())?;
         let mut freed = 0;
         loop {
-            let evicted = {
-                let mut segments = write_lock(&self.segments);
+            let (first, second) = {
+                let segments = read_lock(&self.segments);
                 let mut bases = segments.keys();
                 let (Some(first), Some(second)) = (bases.next().copied(), bases.next().copied()) else { break };
-                if !goes(&second) {
-                    break;
-                }
-                segments.remove(&first)
+                (first, second)
             };
+            if !goes(&second) {
+                break;
+            }
+            self.sync_snapshot(second)?;
+            let evicted = write_lock(&self.segments).remove(&first);
             let Some(segment) = evicted else { break };
             freed += segment.size_bytes();
             segment.retire();
@@ -68,6 +72,20 @@ impl Log {
             self.remove_old_snapshots()?;
         }
         Ok(freed)
+    }
+
+    /// Of producers whose batches go, the snapshot at the new beginning is all that is left: it is made durable before.
+    fn sync_snapshot(&self, base: i64) -> Result<(), Error> {
+        let path = names::offset_file(&self.path, base, names::SNAPSHOT_SUFFIX);
+        if !path.try_exists().map_err(Error::io("look for", &path))? {
+            return Ok(());
+        }
+        let file = self.dir.disk.open(&path).map_err(Error::io("open", &path))?;
+        file.sync().map_err(|e| {
+            self.dir.take_offline(format!("sync of {} failed: {e}", path.display()));
+            Error::io("sync", &path)(e)
+        })?;
+        self.dir.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))
     }
 
     /// Snapshots older than the first segment serve nobody: the one at its base does.
@@ -134,7 +152,7 @@ impl Log {
         for segment in read_lock(&self.segments).values().filter(|segment| segment.size_bytes() > 0) {
             let file = segment.path(names::LOG_SUFFIX);
             let aside = file.with_extension("log.aside");
-            match std::fs::hard_link(&file, &aside) {
+            match self.dir.disk.link(&file, &aside) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(Error::io("set aside", &file)(error));
                 }
@@ -144,7 +162,7 @@ impl Log {
         self.write_epochs(&LeaderEpochs::new(epochs.to_vec()))?;
         if !producer_snapshot.is_empty() {
             let snapshot = names::offset_file(&self.path, offset.0, names::SNAPSHOT_SUFFIX);
-            std::fs::write(&snapshot, producer_snapshot).map_err(Error::io("write", &snapshot))?;
+            self.dir.disk.replace(&snapshot, producer_snapshot).map_err(Error::io("write", &snapshot))?;
         }
         let restarted = self.restart_at(&mut appender, offset, log_start);
         self.close_on_error(&mut appender, restarted)

@@ -35,6 +35,11 @@ pub enum DiskOp<'a> {
         from: &'a Path,
         to: &'a Path,
     },
+    /// A second name of a file.
+    Link {
+        from: &'a Path,
+        to: &'a Path,
+    },
     Unlink(&'a Path),
     CreateDirectory(&'a Path),
     RemoveDirectory(&'a Path),
@@ -108,6 +113,12 @@ impl Disk {
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.before(DiskOp::Rename { from, to })?;
         fs::rename(from, to)
+    }
+
+    /// Gives a file a second name, which must not exist.
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.before(DiskOp::Link { from, to })?;
+        fs::hard_link(from, to)
     }
 
     pub fn unlink(&self, path: &Path) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! The checkpoints of a data directory at its start: one that does not read stops nobody.
 //!
-//! Order of effects for a damaged file: it is renamed to `<name>.damaged`, and what can be read of it is written anew.
-//! As long as the renamed file is there, a partition without an entry may have had one: its recovery point is unknown
-//! (everything is read, and only a tail that nothing follows counts as torn), its log start is taken from its first
-//! segment, or from the tier. A stop that finds every partition well removes it.
+//! Order of effects for a damaged file: a copy of it, `<name>.damaged`, is durable before what can be read of it takes
+//! its place: a crash in between salvages the same entries again. As long as the copy is there, a partition without an
+//! entry may have had one: its recovery point is unknown (everything is read, and only a tail that nothing follows
+//! counts as torn), its log start is taken from its first segment, or from the tier. A stop that finds every partition
+//! well removes it.
 //!
 //! The recovery points are written, empty, before there is a log: where the file is missing beside segments it was lost,
 //! and an empty `.damaged` says so before it is written anew.
@@ -33,7 +34,8 @@ pub fn read(disk: &Disk, path: &Path) -> Result<Read, Error> {
         path = %path.display(), problem, entries = offsets.len(),
         "checkpoint is damaged: logs without an entry are read in full; what the file was is kept as .damaged"
     );
-    disk.rename(path, &damaged).map_err(Error::io("rename", path))?;
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    disk.replace(&damaged, &bytes).map_err(Error::io("write", &damaged))?;
     checkpoint::write_offsets(disk, path, &offsets)?;
     Ok(Read { offsets, whole: false })
 }
@@ -58,7 +60,7 @@ fn holds_segments(directory: &Path) -> Result<bool, Error> {
         let entry = entry.map_err(failed)?;
         let is_partition = entry.file_name().to_str().and_then(names::parse_partition_directory).is_some();
         if is_partition
-            && entry.path().is_dir()
+            && entry.path().metadata().map_err(Error::io("look at", &entry.path()))?.is_dir()
             && recovery::list(&entry.path())?.iter().any(|(_, suffix)| suffix == names::LOG_SUFFIX)
         {
             return Ok(true);

@@ -258,15 +258,19 @@ impl Repair {
 
     /// Does what the plan says, if the files are still those that it was made from. `step` is told each action before it
     /// is done.
-    pub fn apply(&self, mut step: impl FnMut(&Action)) -> Result<(), Error> {
+    pub fn apply(&self, step: impl FnMut(&Action)) -> Result<(), Error> {
+        self.apply_on(&Disk::default(), step)
+    }
+
+    /// As [`Repair::apply`], on a disk that somebody looks at.
+    pub fn apply_on(&self, disk: &Disk, mut step: impl FnMut(&Action)) -> Result<(), Error> {
         let _lock = if self.lock.is_none() { self.take_lock()? } else { None };
         for action in &self.actions {
             self.seen.check(action.file())?;
         }
-        let disk = Disk::default();
         for action in &self.actions {
             step(action);
-            apply(&disk, action)?;
+            apply(disk, action)?;
         }
         Ok(())
     }

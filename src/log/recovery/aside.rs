@@ -1,7 +1,8 @@
 //! Bytes that are no part of a log any more, kept for a person to look at.
 //!
-//! Order of effects of a cut: the bytes go to a `.cut` file, which is synced, then the segment is truncated; later
-//! segments are renamed away, newest first. A crash in between repeats the cut.
+//! Order of effects of a cut: the bytes go to a `.cut` file, which is synced, then the segment is truncated and synced:
+//! what is appended next must not meet them again; later segments are renamed away, newest first. A crash in between
+//! repeats the cut.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub fn cut(disk: &Disk, directory: &Path, base: i64, log: &DiskFile, from: u64, 
     let aside = free_name(directory, base, from, names::CUT_SUFFIX);
     copy_aside(disk, log, from, size_bytes, &aside).map_err(Error::io("copy a torn tail to", &aside))?;
     disk.sync_directory(directory).map_err(Error::io("sync directory", directory))?;
-    log.truncate(from).map_err(Error::io("recover", &path))?;
+    log.truncate(from).and_then(|()| log.sync()).map_err(Error::io("recover", &path))?;
     let bytes = size_bytes - from;
     tracing::warn!(path = %path.display(), position = from, bytes, what, "cut a torn tail; kept beside it as .cut");
     Ok(bytes)

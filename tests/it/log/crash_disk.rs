@@ -77,6 +77,7 @@ impl DiskObserver for CrashDisk {
             DiskOp::Truncate { file, length } => Op::Truncate { file, length },
             DiskOp::Sync(file) => Op::Sync(file),
             DiskOp::Rename { from, to } => Op::Name(NameOp::Rename(from.to_owned(), to.to_owned())),
+            DiskOp::Link { from, to } => Op::Name(NameOp::Put(to.to_owned(), recorded.names[from])),
             DiskOp::Unlink(path) | DiskOp::RemoveDirectory(path) => Op::Name(NameOp::Remove(path.to_owned())),
             DiskOp::CreateDirectory(path) => Op::Name(NameOp::Put(path.to_owned(), Node::Directory)),
             DiskOp::SyncDirectory(path) => Op::SyncDirectory(path.to_owned()),
