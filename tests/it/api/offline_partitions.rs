@@ -316,3 +316,57 @@ async fn a_topic_deleted_while_a_data_directory_is_away_goes_with_it_and_its_nam
     assert_eq!(fixture.produce_batch("t", 0, b"x", 5000).await, Ok(0));
     fixture.stop().await;
 }
+
+/// Puts a link to itself in place of a file or a directory, which goes to `away`: nobody can look at it.
+fn make_unreadable(path: &Path, away: &Path) {
+    std::fs::rename(path, away).unwrap();
+    std::os::unix::fs::symlink(path.file_name().unwrap(), path).unwrap();
+    path.metadata().unwrap_err();
+}
+
+fn mend(path: &Path, away: &Path) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::rename(away, path).unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_at_is_offline_and_not_made_anew() {
+    let base = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|name| base.path().join(name));
+    let away = base.path().join("away");
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    fixture.create("t", 4, &[]).await;
+    for partition in 0..4 {
+        assert_eq!(fixture.produce_batch("t", partition, b"x", 5000).await, Ok(0));
+    }
+    fixture.stop().await;
+    let in_b = |name: &i32| b.join(format!("t-{name}")).is_dir();
+    let (there, here): (Vec<i32>, Vec<i32>) = (0..4).partition(in_b);
+    assert_eq!((there.len(), here.len()), (2, 2));
+    let directory = b.join(format!("t-{}", there[0]));
+    let file = directory.join(FIRST_LOG);
+    // A directory of a partition: who cannot look at it cannot tell what else is there. A file of one: it alone.
+    for (path, offline) in [(&directory, &there[..]), (&file, &there[..1])] {
+        make_unreadable(path, &away);
+        let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+        let told = fixture.running.node.partitions.offline();
+        let mut names: Vec<i32> = told.iter().map(|partition| partition.topic_partition.partition.0).collect();
+        names.sort();
+        assert_eq!(names, offline, "{told:?}");
+        assert_eq!(fixture.running.node.partitions.log_dirs().offline_count(), usize::from(offline.len() == 2));
+        for partition in 0..4 {
+            let expected = if offline.contains(&partition) { Err(ErrorCode::KAFKA_STORAGE_ERROR) } else { Ok(()) };
+            let produced = fixture.produce_batch("t", partition, b"x", 5000).await.map(drop);
+            assert_eq!(produced, expected, "{partition}");
+        }
+        assert_eq!(partitions_in(&a), 2);
+        fixture.stop().await;
+        mend(path, &away);
+    }
+    let mut fixture = Fixture::on(start_on(&[&a, &b], &[]).await.unwrap()).await;
+    assert!(fixture.running.node.partitions.offline().is_empty());
+    for (partition, end) in [(there[0], 1), (there[1], 2), (here[0], 3), (here[1], 3)] {
+        assert_eq!(latest(&mut fixture, "t", partition).await, Ok(end), "{partition}");
+    }
+    fixture.stop().await;
+}

@@ -11,31 +11,31 @@ use stratalog_types::{LeaderEpoch, Offset};
 
 use super::harness::*;
 
-const PRODUCER: i64 = 42;
+pub(super) const PRODUCER: i64 = 42;
 
-fn config() -> LogConfig {
+pub(super) fn config() -> LogConfig {
     LogConfig { segment_bytes: 3000, index_interval_bytes: 200, file_delete_delay_ms: 0, ..LogConfig::default() }
 }
 
 /// What was promised of the log.
-struct Promise {
-    start: i64,
+pub(super) struct Promise {
+    pub(super) start: i64,
     /// Everything before it was acknowledged.
-    flushed: i64,
-    recovery_point: i64,
-    last_sequence: i32,
+    pub(super) flushed: i64,
+    pub(super) recovery_point: i64,
+    pub(super) last_sequence: i32,
 }
 
-fn value_at(offset: i64) -> u64 {
+pub(super) fn value_at(offset: i64) -> u64 {
     offset as u64 * 7 + 1
 }
 
-fn timestamp_at(offset: i64) -> i64 {
+pub(super) fn timestamp_at(offset: i64) -> i64 {
     NOW_MS + offset * 10
 }
 
 /// A log of several segments; of the last records some are above the recovery point.
-fn fill(directory: &Path, clean: bool) -> Promise {
+pub(super) fn fill(directory: &Path, clean: bool) -> Promise {
     let dir = open_dir(directory);
     let log = open_log(&dir, &config());
     let mut sequence = 0;
@@ -108,7 +108,7 @@ impl Harm {
     }
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap().flatten() {
         if entry.path().is_dir() {
@@ -121,7 +121,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     for file in files(from) {
         let target = to.join(file.strip_prefix(from).unwrap());
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -147,7 +147,7 @@ fn is_uncovered(file: &Path, harm: Harm) -> bool {
 }
 
 /// Reads a range record by record. What is missing or wrong without an error is a failure; an error is an answer.
-fn check_reads(log: &Log, offsets: Range<i64>, what: &str) -> usize {
+pub(super) fn check_reads(log: &Log, offsets: Range<i64>, what: &str) -> usize {
     let mut refused = 0;
     let mut at = offsets.start;
     while at < offsets.end {
@@ -304,13 +304,13 @@ fn damage_is_healed_or_named_and_never_believed() {
     assert!(kinds("whole") >= 8 && kinds("partition offline") >= 1, "{outcomes:?}");
 }
 
-fn segments(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn segments(directory: &Path) -> Vec<PathBuf> {
     let mut found = files(&directory.join("events-0"));
     found.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     found
 }
 
-fn base_of(segment: &Path) -> i64 {
+pub(super) fn base_of(segment: &Path) -> i64 {
     segment.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
