@@ -59,6 +59,17 @@ fn without_sum(line: &str) -> Option<&str> {
     (has_none || summed(bare) == line).then_some(bare)
 }
 
+/// Whether Apache Kafka wrote a checkpoint last: it has entries, and none of them has a sum.
+pub fn is_without_sums(path: &Path) -> Result<bool, Error> {
+    let text = match read_optional(path) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(Error::InvalidFile { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut entries = text.lines().skip(2).filter(|line| !line.is_empty()).peekable();
+    Ok(entries.peek().is_some() && entries.all(|line| !line.ends_with([' ', '\t'])))
+}
+
 /// The lines of a version 0 checkpoint after their count was checked.
 fn counted_lines<'t>(path: &Path, text: &'t str) -> Result<Vec<&'t str>, Error> {
     if !text.ends_with('\n') {

@@ -112,6 +112,7 @@ pub fn recover(
         config,
         files: &files,
         recovery_point,
+        may_be_hole: config.may_have_holes && checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?,
         saved_epochs: epochs.clone(),
         epochs: LeaderEpochs::new(epochs),
         segments: BTreeMap::new(),
@@ -152,6 +153,8 @@ struct Recovery<'a> {
     config: &'a LogConfig,
     files: &'a [(i64, String)],
     recovery_point: RecoveryPoint,
+    /// A gap above the recovery point may be of a compaction: Kafka, which wrote to this log last, cleans above it.
+    may_be_hole: bool,
     /// As they are in the file.
     saved_epochs: Vec<EpochStart>,
     epochs: LeaderEpochs,

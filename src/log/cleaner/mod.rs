@@ -18,6 +18,7 @@ mod ended;
 mod groups;
 mod index_pass;
 mod keyed_hash;
+mod left;
 mod offset_map;
 mod pace;
 mod range;

@@ -11,8 +11,9 @@
 //!    of them is their end, which holds the record or tombstone that made an older one go.
 //! 6. The `.swap` names become the first segment's: indexes, sync, the `.log`, sync.
 //!
-//! Recovery does 5 for those old segments that the new one overlaps, and 6. Others may stay: they hold nothing but
-//! records that have a later one behind them, and the next pass removes them again.
+//! What a crash left is told by its names (`left`). Recovery does 5 for those old segments that the new one overlaps, and
+//! 6. Others may stay: they hold nothing but records that have a later one behind them, and the next pass removes them
+//! again.
 //!
 //! All of 3 to 6 holds `deleted`, as every removal and truncation does; appends and reads go on. Reads under way keep
 //! the files that they hold.
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cleaned_segment::{CleanedSegment, cleaned};
+use super::left::Left;
 use super::{CleanError, failed};
 use crate::log::Log;
 use crate::log::dir::LogDir;
@@ -161,26 +163,19 @@ pub fn discard(disk: &Disk, path: &Path, base: i64) {
 /// directory is looked at in any other way.
 pub fn recover(dir: &LogDir, path: &Path) -> Result<(), Error> {
     let files = recovery::list(path)?;
-    let is_swap = |suffix: &str| suffix.strip_suffix(names::SWAP_SUFFIX).is_some_and(|kind| kind.ends_with('.'));
-    let is_cleaned = |suffix: &str| suffix.strip_suffix(names::CLEANED_SUFFIX).is_some_and(|kind| kind.ends_with('.'));
-    if !files.iter().any(|(_, suffix)| is_swap(suffix) || is_cleaned(suffix)) {
+    let left = Left(&files);
+    if left.bases().is_empty() {
         return Ok(());
     }
+    left.settle_undecided(&dir.disk, path)?;
     let log_in_swap = format!("{}.{}", names::LOG_SUFFIX, names::SWAP_SUFFIX);
-    let decided = |base: i64| files.iter().any(|(other, suffix)| *other == base && *suffix == log_in_swap);
-    for (base, suffix) in &files {
-        if is_cleaned(suffix) || (is_swap(suffix) && !decided(*base)) {
-            let file = names::offset_file(path, *base, suffix);
-            dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
-        }
-    }
-    for (base, _) in files.iter().filter(|(_, suffix)| *suffix == log_in_swap) {
+    for (base, _) in files.iter().filter(|(base, suffix)| *suffix == log_in_swap && left.is_decided(*base)) {
         let next_offset = end_of(dir, path, *base, &log_in_swap)?;
         tracing::info!(path = %path.display(), base, next_offset, "completing the swap of a cleaned segment");
         // What it overlaps, and the indexes of what had gone already.
         let is_log = |suffix: &str| suffix == names::LOG_SUFFIX;
-        let left = files.iter().filter(|(other, suffix)| is_log(suffix) && *other >= next_offset && other > base);
-        let until = left.map(|(other, _)| *other).min().unwrap_or(i64::MAX);
+        let stays = files.iter().filter(|(other, suffix)| is_log(suffix) && *other >= next_offset && other > base);
+        let until = stays.map(|(other, _)| *other).min().unwrap_or(i64::MAX);
         let mut going: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
         for (other, suffix) in files.iter().filter(|(other, _)| *other > *base && *other < until) {
             if is_log(suffix) || INDEX_SUFFIXES.contains(&suffix.as_str()) {
@@ -195,6 +190,10 @@ pub fn recover(dir: &LogDir, path: &Path) -> Result<(), Error> {
                 dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
             }
             dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
+        }
+        if left.has_stale_transactions(*base) {
+            let file = names::offset_file(path, *base, names::TXN_INDEX_SUFFIX);
+            dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
         }
         settle(&dir.disk, path, *base)?;
     }

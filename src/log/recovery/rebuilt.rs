@@ -48,15 +48,26 @@ impl Recovery<'_> {
     /// Takes over what the walk of the next segment found, or sets it and all `later` ones aside.
     fn take_over(&mut self, base: i64, found: Walk, later: &[i64]) -> Result<ControlFlow<()>, Error> {
         // A gap above the recovery point: the end of the segment before never reached the disk. No hole of a compaction
-        // lies there: before a swap the recovery point passes what is replaced, and the cleaner's counts.
+        // of ours lies there: before a swap the recovery point passes what is replaced, and the cleaner's counts.
         if base > self.end && self.recovery_point.is_below(base) {
-            self.check_end(Offset::ZERO)?;
-            let rest: Vec<i64> = std::iter::once(base).chain(later.iter().copied()).collect();
-            return self.set_aside(&rest).map(ControlFlow::Break);
+            if !self.may_be_hole || self.cut_bytes > 0 {
+                self.check_end(Offset::ZERO)?;
+                let rest: Vec<i64> = std::iter::once(base).chain(later.iter().copied()).collect();
+                return self.set_aside(&rest).map(ControlFlow::Break);
+            }
+            self.keep_hole(base)?;
         }
         self.check_overlap(base)?;
         self.rebuilt(base, found, later.first().copied())?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Notes a hole that Kafka's cleaner left: with the first append nothing tells any more that it was Kafka's.
+    fn keep_hole(&mut self, until: i64) -> Result<(), Error> {
+        self.unsynced.iter().try_for_each(DiskFile::sync).map_err(Error::io("sync", self.path))?;
+        self.dir.write_cleaner_point(self.partition, Offset(until))?;
+        self.recovery_point = self.recovery_point.at_least(Some(Offset(until)));
+        Ok(())
     }
 
     /// Takes over what a walk found. A bad end is cut, unless it is damage.

@@ -2,6 +2,7 @@
 
 mod crash;
 mod history;
+mod kafka;
 mod meanwhile;
 
 use std::collections::BTreeMap;
@@ -140,6 +141,24 @@ impl Bench {
             self.written.insert(at, seen);
         }
         appended.base_offset.0
+    }
+
+    /// As a follower gets a tombstone from a leader that was cleaned meanwhile: its horizon is its timestamp.
+    pub fn append_aging_tombstone(&mut self, key: &[u8], horizon_ms: i64) {
+        const CRC: std::ops::Range<usize> = 17..21;
+        const HAS_DELETE_HORIZON: u8 = 1 << 6;
+        let (offset, tombstone) = (self.log().log_end_offset().0, record(key, None, horizon_ms));
+        let mut batch = self.batch(&[tombstone], CodecId::NONE, None, false).to_vec();
+        batch[..8].copy_from_slice(&offset.to_be_bytes());
+        batch[12..16].copy_from_slice(&1i32.to_be_bytes());
+        batch[22] |= HAS_DELETE_HORIZON;
+        let crc = crc32c::crc32c(&batch[CRC.end..]);
+        batch[CRC].copy_from_slice(&crc.to_be_bytes());
+        self.log().append_replicated(&batch).unwrap();
+        let headers = vec![("h".to_owned(), Some(b"1".to_vec()))];
+        let seen =
+            Seen { offset, timestamp: horizon_ms, key: Some(key.to_vec()), value: None, headers, producer: (-1, -1) };
+        self.written.insert(offset, seen);
     }
 
     fn batch(&mut self, records: &[NewRecord], codec: CodecId, producer: Option<i64>, transactional: bool) -> Bytes {

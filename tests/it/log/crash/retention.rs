@@ -1,5 +1,5 @@
-//! A crash at every operation of retention: the log start, segments that are renamed to `.deleted` and removed later, that
-//! are removed at once, that go because the tier has them.
+//! A crash at every operation of retention: the log start, segments that are renamed to `.deleted` and removed later,
+//! that are removed at once, that go because the tier has them.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! A crash at every operation of what mends a log: a start that cuts, sets aside, salvages and heals, and `log repair`.
-//! After each: what was acknowledged is there or its damage is named, doing it again finishes it, and no bytes are lost.
+//! A crash at every operation of what mends a log: a start that cuts, sets aside, salvages and heals, and `log
+//! repair`. After each: what was acknowledged is there or its damage is named, doing it again finishes it, and no bytes
+//! are lost.
 
 mod cut;
 mod heal;

@@ -1,5 +1,5 @@
-//! Checkpoints that do not read: what can be read of them is written anew, and the rest is not believed until a stop finds
-//! everything well.
+//! Checkpoints that do not read: what can be read of them is written anew, and the rest is not believed until a stop
+//! finds everything well.
 
 use std::path::Path;
 use std::sync::Arc;
