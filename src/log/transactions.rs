@@ -6,8 +6,8 @@
 //!
 //! Entries are in the order of their markers. The file exists only where a transaction was aborted; compaction leaves
 //! empty ones. An entry is written when its marker is, and synced with the segment it belongs to. After an unclean stop
-//! recovery writes it anew; after a clean one, a file that cannot be right. What a start cannot see without reading the
-//! log, an entry with another producer or one that is missing at the end, `log verify` does.
+//! recovery writes it anew; after a clean one, a file that cannot be right. A start does not see
+//! an entry that names another producer, which `log verify` does, and none that is missing behind whole ones.
 
 use std::io;
 use std::path::Path;
