@@ -1,17 +1,25 @@
 //! The limit of open files: raised as far as it may be, and not all of it for connections.
 #![cfg(target_os = "linux")]
 
-use std::io::{Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use super::{Broker, stratalog_after, succeed};
 
 const LIMIT: usize = 128;
+/// A connection that is neither answered nor closed is one that waits for a file to be free.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// ApiVersions, version 0, without a client id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
 
+/// False: it was closed.
 fn is_answered(stream: &mut TcpStream) -> bool {
-    stream.write_all(&API_VERSIONS).is_ok() && stream.read_exact(&mut [0; 4]).is_ok()
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = stream.write_all(&API_VERSIONS).and_then(|()| stream.read_exact(&mut [0; 4]));
+    let waits = |error: &Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    assert!(!answer.as_ref().is_err_and(waits), "neither answered nor closed");
+    answer.is_ok()
 }
 
 #[test]
