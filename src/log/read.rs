@@ -66,7 +66,7 @@ impl Log {
         let mut at = from;
         while at < until {
             let Some(segment) = self.segment_at(at) else { break };
-            match slice(&segment, effort, at, max_bytes, until, minimum_one) {
+            match slice(&segment, effort, at, max_bytes, until, minimum_one, || self.may_have_holes()) {
                 Ok(Some(slice)) => return Ok(slice),
                 Ok(None) => {}
                 // Evicted between the look and the opening: look again.
@@ -82,6 +82,11 @@ impl Log {
                     let what = format!("offsets {at} to {} are missing at its end", next.base_offset);
                     let position = segment.size_bytes();
                     return Err(segment.read_error(ScanError::Bad { position, what }));
+                }
+                // Truncated under the look, if its end is not behind `at` any more.
+                None if segment.next_offset() > at.0 && !self.may_have_holes() => {
+                    let what = format!("offset {at} is in none of its batches: a base offset is wrong");
+                    return Err(segment.read_error(ScanError::Bad { position: segment.size_bytes(), what }));
                 }
                 None => break,
             }
@@ -137,8 +142,9 @@ fn slice(
     max_bytes: u32,
     until: Offset,
     minimum_one: bool,
+    may_have_holes: impl Fn() -> bool,
 ) -> Result<Option<LogSlice>, ReadError> {
-    let Some((first, file)) = segment.locate(at.0, effort)? else {
+    let Some((first, file)) = segment.locate_unless(at.0, effort, may_have_holes)? else {
         return Ok(None);
     };
     let (size_bytes, next_offset) = segment.end();

@@ -1,10 +1,12 @@
 //! Walks the batch headers of a log file with few reads.
 //!
 //! Trusts nothing: a header that does not decode, does not fit before `end`, or goes back in offset ends the walk with
-//! the position and the reason.
+//! the position and the reason. A base offset is under no CRC. That it jumps ahead ends the walk only where the caller
+//! knows what comes next, and that nothing may be missing.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
 
@@ -51,12 +53,39 @@ pub struct HeaderScan<'f> {
     window_start: u64,
     window_bytes: usize,
     next_offset_min: i64,
+    /// No offset may be missing before the next batch, nor between two.
+    is_gapless: bool,
+    /// No batch has it, or one behind it.
+    end_offset: i64,
+    is_judged: bool,
 }
 
 impl<'f> HeaderScan<'f> {
     pub fn new(file: &'f File, position: u64, end: u64) -> HeaderScan<'f> {
         let window = Box::new([0; WINDOW_BYTES]);
-        HeaderScan { file, position, end, window, window_start: 0, window_bytes: 0, next_offset_min: i64::MIN }
+        HeaderScan {
+            file,
+            position,
+            end,
+            window,
+            window_start: 0,
+            window_bytes: 0,
+            next_offset_min: i64::MIN,
+            is_gapless: false,
+            end_offset: i64::MAX,
+            is_judged: true,
+        }
+    }
+
+    /// As [`HeaderScan::new`], for who judges the offsets of what there is.
+    pub fn of_any_offsets(file: &'f File, position: u64, end: u64) -> HeaderScan<'f> {
+        HeaderScan { is_judged: false, ..HeaderScan::new(file, position, end) }
+    }
+
+    /// All batches lie in these offsets. The first one begins with the first of them (`i64::MIN`: nobody knows with
+    /// which), and each with the one behind the batch before it; or later, where there may be holes.
+    pub fn within(self, offsets: Range<i64>, may_have_holes: bool) -> HeaderScan<'f> {
+        HeaderScan { next_offset_min: offsets.start, is_gapless: !may_have_holes, end_offset: offsets.end, ..self }
     }
 
     /// The next batch; `None` at the end.
@@ -71,12 +100,28 @@ impl<'f> HeaderScan<'f> {
         if at.end() > self.end {
             return Err(bad(format!("a batch of {} bytes ends after the file", header.batch_bytes())));
         }
-        if header.base_offset < self.next_offset_min || header.last_offset_delta < 0 {
-            return Err(bad(format!("offset {} after offset {}", header.base_offset, self.next_offset_min - 1)));
+        if self.is_judged
+            && let Some(what) = self.contradiction(&header)
+        {
+            return Err(bad(what));
         }
         self.next_offset_min = header.next_offset();
         self.position = at.end();
         Ok(Some(at))
+    }
+
+    /// Why a batch cannot have the offsets that its header says.
+    fn contradiction(&self, header: &BatchHeader) -> Option<String> {
+        let (base, last, expected) = (header.base_offset, header.last_offset(), self.next_offset_min);
+        if base < expected || header.last_offset_delta < 0 {
+            Some(format!("offset {base} after offset {}", expected.saturating_sub(1)))
+        } else if base > expected && self.is_gapless && expected > i64::MIN {
+            Some(format!("offset {base} where {expected} should be: a base offset is wrong, or batches are missing"))
+        } else if last >= self.end_offset {
+            Some(format!("offset {last} behind the end {}: the base offset is wrong", self.end_offset))
+        } else {
+            None
+        }
     }
 
     fn header_bytes(&mut self) -> Result<&[u8], ScanError> {

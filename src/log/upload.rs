@@ -1,7 +1,9 @@
 //! A closed segment as the tier takes it: runs of whole batches, each CRC checked as it is read.
 //!
-//! A rotten batch is an error here and never leaves as good. Pages that were not cached before the read are given back
-//! after it, so that an upload does not push the hot tail out of memory.
+//! A rotten batch is an error here and never leaves as good; nor does one whose base offset, which no CRC covers, is
+//! not the next after the batch before it. Where offsets may be missing it must at least rise, and lie in the segment.
+//! Pages that were not cached before the read are given back after it, so that an upload does not push the hot tail out
+//! of memory.
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use super::partition_log::Log;
 use super::producers::encode_snapshot;
 use super::recovery;
 use super::replay::replay;
-use super::scan::{HeaderScan, ScanError};
+use super::scan::{BatchAt, HeaderScan, ScanError};
 use super::segment::{Effort, Segment};
 use super::transactions::AbortedTransaction;
 use crate::platform::disk::{DiskFile, drop_cached, is_cached};
@@ -41,6 +43,8 @@ pub struct SegmentReader {
     pub end_offset: Offset,
     /// Bytes of all runs together.
     pub bytes: u64,
+    /// Offsets may be missing between the batches.
+    pub may_have_holes: bool,
     /// Kafka's snapshot bytes of the producers as of `end_offset`.
     pub producer_snapshot: Vec<u8>,
     /// The epochs that wrote the segment's records, the first with its own start.
@@ -68,17 +72,20 @@ impl Log {
         };
         let (size_bytes, next_offset) = segment.end();
         let end_offset = Offset(next_offset.min(next_base));
+        let may_have_holes = self.may_have_holes();
+        check_before(&segment, &file, &first, end_offset, may_have_holes)?;
         Ok(Some(SegmentReader {
             base_offset: Offset(first.header.base_offset),
             end_offset,
             bytes: size_bytes - first.position,
+            may_have_holes,
             producer_snapshot: self.snapshot_at(end_offset)?,
             leader_epochs: self.epochs_between(Offset(first.header.base_offset), end_offset),
             aborted_transactions: segment.aborted()?,
             runs: Runs {
                 next_offset: Offset(first.header.base_offset),
                 end_offset,
-                may_have_holes: self.may_have_holes(),
+                may_have_holes,
                 position: first.position,
                 size_bytes,
                 segment,
@@ -127,6 +134,21 @@ impl Log {
     }
 }
 
+/// Walks what lies before the batch that an upload begins with: one that says of itself that it ends earlier, by a
+/// wrong base offset, would be left out.
+fn check_before(
+    segment: &Segment,
+    file: &DiskFile,
+    first: &BatchAt,
+    end_offset: Offset,
+    may_have_holes: bool,
+) -> Result<(), ReadError> {
+    let offsets = segment.base_offset..end_offset.0;
+    let mut scan = HeaderScan::new(file.file(), 0, first.end()).within(offsets, may_have_holes);
+    while scan.next().map_err(|e| segment.read_error(e))?.is_some() {}
+    Ok(())
+}
+
 impl SegmentReader {
     /// The next batches, about `bytes_max` of them and at least one; `None` at the end.
     pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
@@ -165,7 +187,8 @@ impl Runs {
     /// The next batches, about `bytes_max` of them and at least one; `None` at the end.
     pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
         let start = self.position;
-        let mut scan = HeaderScan::new(self.file.file(), start, self.size_bytes);
+        let mut scan = HeaderScan::new(self.file.file(), start, self.size_bytes)
+            .within(self.next_offset.0..self.end_offset.0, self.may_have_holes);
         let Some(first) = scan.next().map_err(|e| self.segment.read_error(e))? else {
             // A file that was cut at a batch's end must not leave as a whole segment.
             if self.next_offset < self.end_offset && !self.may_have_holes {

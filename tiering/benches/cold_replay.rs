@@ -106,6 +106,7 @@ async fn run(raw_bytes: usize) {
             epochs: Vec::new(),
             aborted: Vec::new(),
             producer_snapshot: Bytes::new(),
+            may_have_holes: false,
             previous_digest: Sha256::default(),
             now_ms: 0,
         };

@@ -116,6 +116,7 @@ pub(crate) fn segment(base: i64, uuid: u128) -> SegmentUpload {
             last_stable_offset: Offset(base),
         }],
         producer_snapshot: Bytes::from_static(b"producers"),
+        may_have_holes: false,
         previous_digest: Sha256([1; 32]),
         now_ms: 42,
     }

@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic;
 
 use super::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
@@ -13,36 +14,43 @@ use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
 impl Segment {
-    /// The first offset that the batches of a closed segment do not reach, if they end too early.
+    /// The first offset that the batches of a closed segment without holes do not reach, if they end too early. An
+    /// error: they contradict each other.
     pub fn missing_from(&self) -> Result<Option<i64>, ScanError> {
         if self.end_checked.load(atomic::Ordering::SeqCst) {
             return Ok(None);
         }
         let (size_bytes, next_offset) = self.end();
         let file = self.file()?;
-        let by_index = match self.last_offset_entry()? {
-            Some(entry) => self.reached_from(&file, entry, size_bytes)?,
+        let last = self.last_offset_entry()?;
+        let by_index = match last {
+            Some(entry) => self.reached_from(&file, entry, (size_bytes, next_offset))?,
             None => None,
         };
         let reached = match by_index {
             Some(reached) => reached,
-            None => reached(&file, 0, size_bytes, None)?.unwrap_or(self.base_offset),
+            None => {
+                let offsets = self.base_offset..next_offset;
+                let reached = reached(&file, 0, size_bytes, offsets, None)?.unwrap_or(self.base_offset);
+                if last.is_some() {
+                    self.distrust_indexes("the last entry of the offset index is wrong");
+                }
+                reached
+            }
         };
         let whole = reached >= next_offset;
         self.end_checked.store(whole, atomic::Ordering::SeqCst);
         Ok((!whole).then_some(reached))
     }
 
-    /// What the batches from an index entry on reach. `None`: the batches say otherwise than the entry.
-    fn reached_from(&self, file: &DiskFile, entry: OffsetEntry, size_bytes: u64) -> Result<Option<i64>, ScanError> {
+    /// What the batches from an index entry on reach. `None`: they say otherwise than the entry, or contradict each
+    /// other.
+    fn reached_from(&self, file: &DiskFile, entry: OffsetEntry, end: (u64, i64)) -> Result<Option<i64>, ScanError> {
         let last_offset = self.base_offset + i64::from(entry.relative_offset);
-        match reached(file, u64::from(entry.position), size_bytes, Some(last_offset)) {
-            Ok(Some(reached)) => return Ok(Some(reached)),
-            Ok(None) | Err(ScanError::Bad { .. }) => {}
-            Err(error) => return Err(error),
+        match reached(file, u64::from(entry.position), end.0, i64::MIN..end.1, Some(last_offset)) {
+            Err(ScanError::Bad { .. }) => Ok(None),
+            reached => reached,
         }
-        self.distrust_indexes("the last entry of the offset index is wrong");
-        Ok(None)
     }
 
     fn floor<E: Entry>(
@@ -69,11 +77,15 @@ impl Segment {
 
     /// A position at or before the batch that contains `offset`.
     pub(super) fn position_floor(&self, offset: i64) -> io::Result<u64> {
+        Ok(self.entry_floor(offset)?.map_or(0, |entry| u64::from(entry.position)))
+    }
+
+    /// The last entry of the offset index whose batch ends at `offset` or before it.
+    fn entry_floor(&self, offset: i64) -> io::Result<Option<OffsetEntry>> {
         let Ok(relative) = u32::try_from(offset - self.base_offset) else {
-            return Ok(0);
+            return Ok(None);
         };
-        let floor = self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.relative_offset.cmp(&relative))?;
-        Ok(floor.map_or(0, |entry| u64::from(entry.position)))
+        self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.relative_offset.cmp(&relative))
     }
 
     /// The start of a batch at or before `position`.
@@ -99,22 +111,58 @@ impl Segment {
 
     /// The first batch that ends at `offset` or later, and an open file.
     pub fn locate(&self, offset: i64, effort: Effort) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
+        self.locate_unless(offset, effort, || true)
+    }
+
+    /// As [`Segment::locate`]; unless offsets may be missing, the batch has `offset`, and begins where the one before
+    /// it ends. A base offset is under no CRC: one that is wrong shows beside its neighbours, or the index, alone.
+    pub fn locate_unless(
+        &self,
+        offset: i64,
+        effort: Effort,
+        may_have_holes: impl Fn() -> bool,
+    ) -> Result<Option<(BatchAt, DiskFile)>, ReadError> {
         self.check_effort(effort)?;
         let (size_bytes, _) = self.end();
         let file = self.file().map_err(|e| self.read_error(ScanError::Io(e)))?;
-        let floor = self.position_floor(offset).map_err(|e| self.read_error(ScanError::Io(e)))?;
-        match scan_to(&file, floor, size_bytes, offset) {
+        let entry = self.entry_floor(offset).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let floor = entry.map_or(0, |entry| u64::from(entry.position));
+        // The batch that an entry points to ends at the entry's offset, or before it.
+        let entry_offset = entry.map_or(i64::MAX, |entry| self.base_offset + i64::from(entry.relative_offset));
+        let is_past_entry = |at: &BatchAt| at.position == floor && at.header.last_offset() > entry_offset;
+        let found = match walk_to(&file, floor, size_bytes, offset) {
             // An index that points beside the batches, or past the one sought, is not believed.
-            Err(ScanError::Bad { .. }) if floor > 0 => {}
-            Ok(Some(at)) if floor > 0 && at.position == floor && at.header.base_offset > offset => {}
-            found => {
-                return found.map(|at| at.map(|at| (at, file))).map_err(|e| self.read_error(e));
+            Err(ScanError::Bad { .. }) if floor > 0 => None,
+            Ok(Some(found)) if floor > 0 && is_past_entry(&found.at) => None,
+            found => Some(found.map_err(|e| self.read_error(e))?),
+        };
+        let is_by_index = found.is_some();
+        let found = match found {
+            Some(found) => found,
+            None if effort == Effort::Little => return Err(ReadError::Unindexed),
+            None => walk_to(&file, 0, size_bytes, offset).map_err(|e| self.read_error(e))?,
+        };
+        let Some(Walked { at, follows }) = found else {
+            if !is_by_index {
+                self.distrust_indexes("an entry of the offset index is wrong");
             }
+            return Ok(None);
+        };
+        let begins = at.header.base_offset;
+        let expected = if at.position == 0 { Some(self.base_offset) } else { follows };
+        let is_in_line = begins <= offset && expected.is_none_or(|expected| expected == begins);
+        if !is_in_line && !may_have_holes() {
+            let expected = expected.unwrap_or(offset);
+            let what =
+                format!("offset {begins} where {expected} should be: a base offset is wrong, or batches are missing");
+            return Err(self.read_error(ScanError::Bad { position: at.position, what }));
         }
-        self.distrust_indexes("an entry of the offset index is wrong");
-        self.check_effort(effort)?;
-        let found = scan_to(&file, 0, size_bytes, offset).map_err(|e| self.read_error(e))?;
-        Ok(found.map(|at| (at, file)))
+        if !is_by_index {
+            self.distrust_indexes("an entry of the offset index is wrong");
+            // Who may not wait finds them made anew.
+            self.load_indexes().map_err(|e| self.read_error(ScanError::Io(e)))?;
+        }
+        Ok(Some((at, file)))
     }
 
     /// The end of the last whole batch from `start` on that ends at `limit` or before it, and before `until`; with the
@@ -182,9 +230,16 @@ fn last_whole(
     Ok(LastWhole::Found(last))
 }
 
-/// One past the last offset of the batches from `from` on; `None` if there are none, or none of them ends at `passes`.
-fn reached(file: &DiskFile, from: u64, size_bytes: u64, passes: Option<i64>) -> Result<Option<i64>, ScanError> {
-    let mut scan = HeaderScan::new(file.file(), from, size_bytes);
+/// One past the last offset of the batches from `from` on, which lie in `offsets` without a hole; `None` if there are
+/// none, or none of them ends at `passes`.
+fn reached(
+    file: &DiskFile,
+    from: u64,
+    size_bytes: u64,
+    offsets: Range<i64>,
+    passes: Option<i64>,
+) -> Result<Option<i64>, ScanError> {
+    let mut scan = HeaderScan::new(file.file(), from, size_bytes).within(offsets, false);
     let mut reached = None;
     let mut passed = passes.is_none();
     while let Some(at) = scan.next()? {
@@ -195,12 +250,24 @@ fn reached(file: &DiskFile, from: u64, size_bytes: u64, passes: Option<i64>) -> 
     Ok(reached.filter(|_| passed))
 }
 
-pub(super) fn scan_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<BatchAt>, ScanError> {
+/// A batch, and one past the last offset of the batch before it, if the walk met that.
+struct Walked {
+    at: BatchAt,
+    follows: Option<i64>,
+}
+
+fn walk_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<Walked>, ScanError> {
     let mut scan = HeaderScan::new(file.file(), from, end);
+    let mut follows = None;
     while let Some(at) = scan.next()? {
         if at.header.last_offset() >= offset {
-            return Ok(Some(at));
+            return Ok(Some(Walked { at, follows }));
         }
+        follows = Some(at.header.next_offset());
     }
     Ok(None)
+}
+
+pub(super) fn scan_to(file: &DiskFile, from: u64, end: u64, offset: i64) -> Result<Option<BatchAt>, ScanError> {
+    Ok(walk_to(file, from, end, offset)?.map(|found| found.at))
 }

@@ -14,6 +14,7 @@ pub struct Aside {
     pub epochs: Vec<EpochStart>,
     pub aborted: Vec<AbortedTransaction>,
     pub producer_snapshot: Bytes,
+    pub may_have_holes: bool,
 }
 
 /// Splits an opened segment into its runs and what stands beside them.
@@ -35,6 +36,7 @@ pub fn open(segment: SegmentReader) -> (Runs, Aside) {
             })
             .collect(),
         producer_snapshot: segment.producer_snapshot.clone().into(),
+        may_have_holes: segment.may_have_holes,
     };
     let bytes_per_run = u32::try_from(chunk_target_bytes(segment.bytes)).unwrap_or(u32::MAX);
     (Runs { reader: Some(segment), bytes_per_run }, aside)

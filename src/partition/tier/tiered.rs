@@ -377,6 +377,7 @@ impl Tiered {
             epochs: aside.epochs,
             aborted: aside.aborted,
             producer_snapshot: aside.producer_snapshot,
+            may_have_holes: aside.may_have_holes,
             previous_digest,
             now_ms: (self.tier.ambient.wall_ms)(),
         };

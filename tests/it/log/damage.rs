@@ -129,8 +129,9 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Whether a flip there changes what no CRC covers, a batch's base offset or leader epoch: a reader of raw bytes cannot
-/// tell. Recovery above the recovery point, uploads and `log verify` can.
+/// Whether a flip there changes what no CRC covers, a batch's base offset or leader epoch. Of the first a reader of raw
+/// bytes is told where its read begins with that batch, not where it comes later (`base_offsets` has what each reader
+/// can tell); of the second `log verify` alone can, where the epochs' checkpoint says otherwise.
 fn is_uncovered(file: &Path, harm: Harm) -> bool {
     let Harm::Flip(thousandths, _) = harm else { return false };
     let bytes = std::fs::read(file).unwrap();

@@ -1,5 +1,6 @@
 //! The local log, against the disk.
 
+mod base_offsets;
 mod basics;
 mod compaction;
 mod crash;

@@ -61,6 +61,8 @@ pub struct SegmentUpload {
     pub epochs: Vec<EpochStart>,
     pub aborted: Vec<AbortedTransaction>,
     pub producer_snapshot: Bytes,
+    /// Offsets may be missing between the runs, and before the first.
+    pub may_have_holes: bool,
     /// The chain of the segment before, zeros when unknown.
     pub previous_digest: Sha256,
     /// Milliseconds since the epoch, for the entry's `committed_at`; the commit may stamp its own.

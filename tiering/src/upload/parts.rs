@@ -133,10 +133,12 @@ impl<'a> ObjectParts<'a> {
             self.source_ended = true;
             return Ok(None);
         };
-        // The first batch may begin before the interval: a log start may lie inside it.
+        let (start, may_have_holes) = (self.upload.name.base_offset, self.upload.may_have_holes);
         let in_order = match self.last_offset {
-            Some(last) => run.base_offset > last,
-            None => run.last_offset >= self.upload.name.base_offset,
+            Some(last) if may_have_holes => run.base_offset > last,
+            Some(last) => run.base_offset == last.next(),
+            // The first batch may begin before the interval: a log start may lie inside it.
+            None => run.last_offset >= start && (may_have_holes || run.base_offset <= start),
         };
         let below_end = self.upload.end_offset.is_none_or(|end| run.last_offset < end);
         let whole = batches::are_whole(&run.bytes, run.base_offset, run.last_offset);

@@ -122,12 +122,23 @@ async fn runs_that_are_not_whole_batches_in_order_are_refused() {
     let swapped = vec![good[1].clone(), good[0].clone()];
     let mut mislabeled = good.clone();
     mislabeled[2].last_offset = Offset(205);
-    for (bad, at) in [(torn, 100), (swapped, 0), (mislabeled, 200)] {
+    let gap = vec![good[0].clone(), good[2].clone()];
+    let late = good[1..].to_vec();
+    let far = vec![good[0].clone(), good[2].clone(), good[1].clone()];
+    let holes = [(gap.clone(), true), (late.clone(), true), (far, false)];
+    for (bad, at) in [(torn, 100), (swapped, 100), (mislabeled, 200), (gap, 200), (late, 100)] {
         let error = upload(&store, 0, 1, &bad).await.expect_err("refused");
         assert!(matches!(error, UploadError::InvalidRun { base_offset } if base_offset == Offset(at)), "{error:?}");
     }
     assert!(matches!(upload(&store, 0, 1, &[]).await, Err(UploadError::Empty)));
     assert!(memory.keys().is_empty());
+    // Where offsets may be missing they still rise.
+    for (number, (runs, is_good)) in holes.into_iter().enumerate() {
+        let writer = ObjectWriter::new(store.clone(), pool(), Arc::new(ByteBudget::unlimited()));
+        let upload = SegmentUpload { may_have_holes: true, ..segment(0, 2 + number as u128) };
+        let uploaded = writer.upload(upload, &mut RunList::new(&runs)).await;
+        assert_eq!(uploaded.is_ok(), is_good, "{uploaded:?}");
+    }
 }
 
 #[tokio::test]
