@@ -1,11 +1,12 @@
 //! What is on disk becomes a log again.
 //!
-//! After a clean stop the files are believed; only the last few batches behind the last index entry are walked. After
-//! any other stop what lies above the recovery point is read, every CRC checked, and its index entries written anew; the
-//! segments of a log in parallel, `num.recovery.threads.per.data.dir` walks at a time in a data directory. What was found is
-//! taken over in order, and not kept: of the segments of a log only a few are in memory with their entries (`in_order`).
-//! The first bytes above it that are no batch end the log there: they were never acknowledged (`aside`). Below it they are
-//! damage, and an error that names file, position and offsets: nothing is cut silently.
+//! After a clean stop the files are believed; only the last few batches behind the last index entry are walked, and
+//! have to end at the recovery point: a stop syncs all. Where they do not, the log is recovered as after any other stop.
+//! After any other stop what lies above the recovery point is read, every CRC checked, and its index entries written anew;
+//! the segments of a log in parallel, `num.recovery.threads.per.data.dir` walks at a time in a data directory. What was
+//! found is taken over in order, and not kept: of the segments of a log only a few are in memory with their entries
+//! (`in_order`). The first bytes above it that are no batch end the log there: they were never acknowledged (`aside`). Below
+//! it they are damage, and an error that names file, position and offsets: nothing is cut silently.
 //!
 //! Where the recovery points did not read, nothing says what was acknowledged: every segment is read, and what does not
 //! read is a torn tail only where nothing whole follows it.
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use stratalog_types::{Offset, TopicPartition};
 
-use self::walk::{Trust, walk};
+use self::walk::{Bounds, Trust, walk};
 use super::checkpoint;
 use super::cleaner;
 use super::config::LogConfig;
@@ -104,7 +105,7 @@ pub fn recover(
     let (epochs, epochs_damaged) = read_epochs(path)?;
     // Every append is of an epoch, and writes that down before.
     let epochs_damaged = epochs_damaged || (epochs.is_empty() && bases.iter().any(|base| !is_empty(path, *base)));
-    let unclean = unclean && !bases.is_empty();
+    let mut unclean = unclean && !bases.is_empty();
     let mut recovery = Recovery {
         dir,
         path,
@@ -113,6 +114,7 @@ pub fn recover(
         files: &files,
         recovery_point,
         may_be_hole: config.may_have_holes && checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?,
+        holes: Holes::of(dir, path, partition, config),
         saved_epochs: epochs.clone(),
         epochs: LeaderEpochs::new(epochs),
         segments: BTreeMap::new(),
@@ -126,7 +128,14 @@ pub fn recover(
     recovery.check_for_first(&bases)?;
     recovery.check_for_missing(&bases)?;
     recovery.remove_orphans(&bases)?;
-    recovery.load_segments(&bases, unclean)?;
+    let loaded = recovery.load_segments(&bases, unclean);
+    if !unclean && recovery.is_not_as_stopped(&loaded) {
+        unclean = true;
+        recovery.segments.clear();
+        recovery.load_segments(&bases, unclean)?;
+    } else {
+        loaded?;
+    }
     if epochs_damaged {
         recovery.epochs_from_segments()?;
     }
@@ -146,6 +155,38 @@ fn read_epochs(path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
     }
 }
 
+/// Where offsets may be missing between batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holes {
+    None,
+    /// In what a cleaner has been at.
+    OfCompaction,
+    /// Somebody gave up what is missing.
+    Anywhere,
+}
+
+impl Holes {
+    fn of(dir: &LogDir, path: &Path, partition: &TopicPartition, config: &LogConfig) -> Holes {
+        if path.join(names::GIVEN_UP).exists() {
+            Holes::Anywhere
+        } else if config.may_have_holes || dir.was_compacted(partition) {
+            Holes::OfCompaction
+        } else {
+            Holes::None
+        }
+    }
+
+    /// Up to where offsets may be missing between the batches of a segment. No cleaner has been at the last one since it
+    /// took batches, and what was cleaned before lies below the recovery point.
+    fn below(self, recovery_point: RecoveryPoint, is_last: bool) -> i64 {
+        match (recovery_point, self) {
+            (_, Holes::None) => i64::MIN,
+            (RecoveryPoint::At(point), Holes::OfCompaction) if is_last => point.0,
+            (_, Holes::OfCompaction | Holes::Anywhere) => i64::MAX,
+        }
+    }
+}
+
 struct Recovery<'a> {
     dir: &'a LogDir,
     path: &'a Path,
@@ -155,6 +196,7 @@ struct Recovery<'a> {
     recovery_point: RecoveryPoint,
     /// A gap above the recovery point may be of a compaction: Kafka, which wrote to this log last, cleans above it.
     may_be_hole: bool,
+    holes: Holes,
     /// As they are in the file.
     saved_epochs: Vec<EpochStart>,
     epochs: LeaderEpochs,
@@ -202,7 +244,7 @@ impl Recovery<'_> {
         let mut epochs = LeaderEpochs::new(Vec::new());
         for base in self.segments.keys().copied() {
             let log = self.open_log_file(base)?;
-            let found = walk(log, self.path, base, self.config, Trust::BATCHES).map_err(self.io(base))?;
+            let found = walk(log, self.path, base, self.config, Trust::BATCHES, Bounds::NONE).map_err(self.io(base))?;
             for news in found.epochs.iter().filter(|entry| entry.epoch > epochs.latest()).collect::<Vec<_>>() {
                 epochs.assign(news.epoch, news.start_offset);
             }

@@ -1,14 +1,16 @@
 //! Segments that are taken as they are: they closed as they should, or lie below the recovery point.
 //!
-//! Of a closed segment only its size is looked at; of the active one the batches behind its last index entry.
+//! Of a closed segment only its size is looked at; of the active one the batches behind its last index entry. Their
+//! offsets have to lead to the recovery point: a base offset is under no CRC, and a wrong one would move the log's end.
 
 use std::io;
 use std::sync::Arc;
 
 use stratalog_types::Offset;
 
-use super::Recovery;
 use super::walk::first_timestamp;
+use super::{Holes, Recovery};
+use crate::log::dir::RecoveryPoint;
 use crate::log::error::Error;
 use crate::log::names;
 use crate::log::scan::{HeaderScan, ScanError};
@@ -41,6 +43,20 @@ impl Recovery<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a log that was believed is damaged, or ends behind its recovery point: a look at its batches says where.
+    pub(super) fn is_not_as_stopped(&self, loaded: &Result<(), Error>) -> bool {
+        let RecoveryPoint::At(point) = self.recovery_point else { return false };
+        let what = match loaded {
+            Ok(()) if self.end > point.0 && !self.segments.is_empty() => {
+                format!("it ends at {}, and was synced to {point}", self.end)
+            }
+            Err(error @ Error::Corrupt(_)) => error.to_string(),
+            Ok(()) | Err(_) => return false,
+        };
+        tracing::warn!(path = %self.path.display(), what, "not as a clean stop leaves a log: it is recovered");
+        true
     }
 
     /// The active segment after a clean stop.
@@ -88,7 +104,9 @@ impl Recovery<'_> {
         from: u64,
         size_bytes: u64,
     ) -> Result<(i64, Option<(i64, i64)>), Error> {
-        let mut scan = HeaderScan::new(log.file(), from, size_bytes);
+        let first = if from == 0 { base } else { i64::MIN };
+        let may_have_holes = self.holes != Holes::None;
+        let mut scan = HeaderScan::new(log.file(), from, size_bytes).within(first..i64::MAX, may_have_holes);
         let mut next_offset = base;
         let mut largest: Option<(i64, i64)> = None;
         loop {

@@ -1,8 +1,9 @@
 //! What is damaged here and whole elsewhere is put aside here.
 //!
 //! Order of effects: the log start is checkpointed if it never was; then, oldest first, segments leave the front of the
-//! log as in an eviction, except that the damaged one is renamed to `.damaged` and not unlinked. A crash in between leaves
-//! a log without gaps, which the next start heals again.
+//! log as in an eviction, except that the damaged one is renamed to `.damaged` and not unlinked. Of the last segment
+//! the end goes to a `.cut` file, once the recovery point is lower. A crash in between leaves a log without gaps, which
+//! the next start heals again.
 
 use std::path::Path;
 
@@ -37,13 +38,17 @@ impl Log {
                 }
                 set_damaged_aside(dir, &path, damage)?;
             }
-            // The end of the log: what was synced of it ends where the tier goes on.
-            None if dir.recovery_point(partition).or(Offset(i64::MAX)) <= elsewhere_until => {
+            // The end of the log: what was synced of it ends where the tier goes on. What is whole behind that is
+            // nowhere else.
+            None if dir.recovery_point(partition).or(Offset(i64::MAX)) <= elsewhere_until
+                && damage.first_offset < elsewhere_until =>
+            {
                 if bases.is_empty() {
                     remove_remains(dir, &path, &files)?;
                 }
                 dir.lower_recovery_point(partition, damage.first_offset)?;
                 dir.distrust(partition);
+                cut_end(dir, &path, damage)?;
             }
             Some(_) | None => return Ok(false),
         }
@@ -70,6 +75,19 @@ pub fn set_damaged_aside(dir: &LogDir, path: &Path, damage: &Damage) -> Result<(
     dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;
     dir.metrics.log_segments_healed.inc();
     aside::remove_indexes(&dir.disk, path, base)
+}
+
+/// Takes the bytes from the damage on off the end of its log, which goes on behind the tier's.
+fn cut_end(dir: &LogDir, path: &Path, damage: &Damage) -> Result<(), Error> {
+    let file = names::offset_file(path, damage.base_offset.0, names::LOG_SUFFIX);
+    if !file.try_exists().map_err(Error::io("look for", &file))? {
+        return Ok(());
+    }
+    let log = dir.disk.open(&file).map_err(Error::io("open", &file))?;
+    if damage.position < log.length().map_err(Error::io("look at", &file))? {
+        aside::cut(&dir.disk, path, damage.base_offset.0, &log, damage.position, &damage.what)?;
+    }
+    Ok(())
 }
 
 /// What stood beside segments that are all gone.

@@ -3,6 +3,8 @@
 //! Walks of one log run side by side; what they found is taken over in order, while later ones go on. Order of effects, a
 //! segment: bytes that are no batch go to a side file and off the end, then the index entries are written. A crash in
 //! between repeats it.
+//!
+//! A batch that is whole but for its base offset is no torn end, wherever it lies: no tear leaves one.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use stratalog_types::Offset;
 
 use super::in_order::in_order;
-use super::walk::{Trust, Walk, walk};
+use super::walk::{Bad, Bounds, Trust, Walk, walk};
 use super::{Recovery, aside};
 use crate::log::config::LogConfig;
 use crate::log::dir::{LogDir, RecoveryPoint};
@@ -33,8 +35,13 @@ impl Recovery<'_> {
     /// Walks segments, the last ones of the log, side by side, as many as the data directory has walks to spare.
     pub(super) fn walk_all(&mut self, bases: &[i64]) -> Result<(), Error> {
         let (dir, path, config, recovery_point) = (self.dir, self.path, self.config, self.recovery_point);
+        let holes = self.holes;
         let walk_at = |at: usize| match bases.get(at) {
-            Some(base) => dir.walks.while_held(|| walk_one(dir, path, *base, config, recovery_point)).map(Some),
+            Some(base) => {
+                let end = bases.get(at + 1).copied();
+                let bounds = Bounds { end, holes_below: holes.below(recovery_point, end.is_none()) };
+                dir.walks.while_held(|| walk_one(dir, path, *base, config, recovery_point, bounds)).map(Some)
+            }
             None => Ok(None),
         };
         in_order(bases.len(), dir.walks.max(), walk_at, |at, found| {
@@ -73,14 +80,14 @@ impl Recovery<'_> {
     /// Takes over what a walk found. A bad end is cut, unless it is damage.
     fn rebuilt(&mut self, base: i64, mut found: Walk, next: Option<i64>) -> Result<(), Error> {
         let reached = Offset(found.next_offset);
-        if let Some(what) = found.bad.take() {
+        if let Some(Bad { what, is_misplaced }) = found.bad.take() {
             let until = found.resumes_at.map_or(next, |(_, offset)| Some(offset));
-            let torn = match self.recovery_point {
+            let is_end = match self.recovery_point {
                 RecoveryPoint::At(point) => reached >= point,
                 RecoveryPoint::Unknown => next.is_none() && found.resumes_at.is_none(),
             };
-            if !torn {
-                let until = until.map_or_else(|| self.recovery_point.or(reached), Offset);
+            if is_misplaced || !is_end {
+                let until = until.map_or_else(|| self.recovery_point.or(reached), Offset).max(reached.next());
                 return Err(self.damage(base, found.end_position, reached, until, what));
             }
             self.cut_bytes += aside::cut(&self.dir.disk, self.path, base, &found.log, found.end_position, &what)?;
@@ -136,6 +143,7 @@ fn walk_one(
     base: i64,
     config: &LogConfig,
     recovery_point: RecoveryPoint,
+    bounds: Bounds,
 ) -> Result<Walk, Error> {
     let file = names::offset_file(directory, base, names::LOG_SUFFIX);
     let log = dir.disk.open(&file).map_err(Error::io("open", &file))?;
@@ -143,5 +151,5 @@ fn walk_one(
         RecoveryPoint::At(point) if point.0 > base => Trust { below: point.0, indexes: true },
         RecoveryPoint::At(_) | RecoveryPoint::Unknown => Trust::NOTHING,
     };
-    walk(log, directory, base, config, trust).map_err(Error::io("recover", &file))
+    walk(log, directory, base, config, trust, bounds).map_err(Error::io("recover", &file))
 }

@@ -3,6 +3,10 @@
 //! Where the recovery point lies inside the segment, what is below it is not read again: the walk begins at a batch that
 //! both indexes and the log agree on. Indexes that contradict themselves or the log are not believed, and the walk begins
 //! at the segment's start.
+//!
+//! A batch's base offset is under no CRC. One that is not the next after the batch before it, where no offset may be
+//! missing, is bad; where some may be, one that reaches past the batch behind it. The other bytes of such a batch are
+//! what was written: that is no tear.
 
 use std::io;
 use std::path::Path;
@@ -36,9 +40,42 @@ pub struct Walk {
     pub bytes_since_index_entry: u64,
     pub first_timestamp: Option<i64>,
     /// Why the walk ended before the file did.
-    pub bad: Option<String>,
+    pub bad: Option<Bad>,
     /// Where the first whole batch behind the bad bytes lies, and its base offset. `None`: none was looked for, or found.
     pub resumes_at: Option<(u64, i64)>,
+}
+
+/// What ended a walk.
+pub struct Bad {
+    pub what: String,
+    /// A batch whose checksum matches lies there, and its offset is wrong.
+    pub is_misplaced: bool,
+}
+
+/// Which offsets the batches of a segment may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Where the next segment begins.
+    pub end: Option<i64>,
+    /// Offsets may be missing before a batch that ends below it.
+    pub holes_below: i64,
+}
+
+impl Bounds {
+    pub const NONE: Bounds = Bounds { end: None, holes_below: i64::MAX };
+
+    /// Why a batch of the segment with this base offset cannot have its offsets, if `expected` is the next one.
+    fn contradiction(self, base: i64, expected: i64, header: &BatchHeader) -> Option<String> {
+        let (begins, last) = (header.base_offset, header.last_offset());
+        if begins < expected || header.last_offset_delta < 0 || last - base > i64::from(i32::MAX) {
+            Some(format!("offset {begins} after offset {}", expected - 1))
+        } else if begins > expected && last >= self.holes_below {
+            Some(format!("offset {begins} where {expected} should be: a base offset is wrong, or batches are missing"))
+        } else {
+            let end = self.end.filter(|end| last >= *end)?;
+            Some(format!("offset {last} behind the segment's end {end}: the base offset is wrong"))
+        }
+    }
 }
 
 /// How far a segment is believed.
@@ -67,7 +104,14 @@ struct Begin {
 }
 
 /// Walks a segment. `config` says how dense the indexes are.
-pub fn walk(log: DiskFile, directory: &Path, base: i64, config: &LogConfig, trust: Trust) -> io::Result<Walk> {
+pub fn walk(
+    log: DiskFile,
+    directory: &Path,
+    base: i64,
+    config: &LogConfig,
+    trust: Trust,
+    bounds: Bounds,
+) -> io::Result<Walk> {
     let size_bytes = log.length()?;
     let begin = if trust.indexes { believable(&log, directory, base, size_bytes, trust.below)? } else { None };
     // Without a place to begin at, all of it is read.
@@ -94,29 +138,57 @@ pub fn walk(log: DiskFile, directory: &Path, base: i64, config: &LogConfig, trus
     };
     let log = found.log.clone();
     let mut buffer = vec![0; READ_BYTES];
-    let mut scan = HeaderScan::new(log.file(), begin.position, size_bytes);
+    let mut scan = HeaderScan::of_any_offsets(log.file(), begin.position, size_bytes);
+    // One that begins behind a gap counts when the batch behind it does not contradict it.
+    let mut held: Option<BatchAt> = None;
     loop {
-        let at = match scan.next() {
-            Ok(Some(at)) => at,
-            Ok(None) => return Ok(found),
+        let next = match scan.next() {
+            Ok(next) => next.ok_or(None),
+            Err(ScanError::Bad { what, .. }) => Err(Some(what)),
             Err(ScanError::Io(e)) => return Err(e),
-            Err(ScanError::Bad { what, .. }) => return found.ends_badly(what),
+        };
+        let at = match next {
+            Ok(at) => at,
+            Err(what) => {
+                found.note_held(held, base, config, begin.indexed_until);
+                return match what {
+                    Some(what) => found.ends_badly(what, false),
+                    None => Ok(found),
+                };
+            }
         };
         let header = &at.header;
-        let in_range = header.base_offset >= found.next_offset && header.last_offset() - base <= i64::from(i32::MAX);
-        if !in_range {
-            let what = format!("offset {} after offset {}", header.base_offset, found.next_offset - 1);
-            return found.ends_badly(what);
+        let expected = held.as_ref().map_or(found.next_offset, |held| held.header.next_offset());
+        let contradiction = bounds.contradiction(base, expected, header);
+        let checked = header.next_offset() > unchecked_below || contradiction.is_some();
+        let is_whole = !checked || batch_crc(&log, at.position, header, &mut buffer)? == header.crc;
+        if let Some(what) = contradiction {
+            let is_held_wrong =
+                held.is_some() && is_whole && bounds.contradiction(base, found.next_offset, header).is_none();
+            if !is_held_wrong {
+                found.note_held(held, base, config, begin.indexed_until);
+            }
+            return found.ends_badly(what, is_whole);
         }
-        let checked = header.next_offset() > unchecked_below;
-        if checked && batch_crc(&log, at.position, header, &mut buffer)? != header.crc {
-            return found.ends_badly("the checksum of a batch does not match".to_owned());
+        found.note_held(held.take(), base, config, begin.indexed_until);
+        if !is_whole {
+            return found.ends_badly("the checksum of a batch does not match".to_owned(), false);
         }
-        found.note(base, &at, config, begin.indexed_until);
+        if header.base_offset > found.next_offset {
+            held = Some(at);
+        } else {
+            found.note(base, &at, config, begin.indexed_until);
+        }
     }
 }
 
 impl Walk {
+    fn note_held(&mut self, held: Option<BatchAt>, base: i64, config: &LogConfig, indexed_until: Option<u64>) {
+        if let Some(at) = held {
+            self.note(base, &at, config, indexed_until);
+        }
+    }
+
     fn note(&mut self, base: i64, at: &BatchAt, config: &LogConfig, indexed_until: Option<u64>) {
         let header = &at.header;
         let batch_bytes = header.batch_bytes() as u64;
@@ -145,8 +217,8 @@ impl Walk {
         self.next_offset = header.next_offset();
     }
 
-    fn ends_badly(mut self, what: String) -> io::Result<Walk> {
-        self.bad = Some(what);
+    fn ends_badly(mut self, what: String, is_misplaced: bool) -> io::Result<Walk> {
+        self.bad = Some(Bad { what, is_misplaced });
         self.resumes_at = next_good(&self.log, self.end_position, self.size_bytes, self.next_offset)?;
         Ok(self)
     }

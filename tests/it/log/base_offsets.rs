@@ -2,8 +2,9 @@
 //! Whoever reads a log must not take such a batch for what it says, nor pass over it in silence.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use stratalog::log::{Log, LogConfig, LogDir, Pace, ReadError};
+use stratalog::log::{Error, Log, LogConfig, LogDir, Pace, ReadError};
 use stratalog_protocol::records::BatchIter;
 use stratalog_types::Offset;
 
@@ -175,4 +176,112 @@ fn a_base_offset_outside_its_segment_is_damage_in_a_compacted_log_too() {
         }
     }
     assert!(first > 3 && last > 3);
+}
+
+/// Records that a start must not lose: it opens the log with all of them, or names the batch that it stopped at.
+/// Answers whether it opened.
+fn opens_whole(image: &Path, config: &LogConfig, batch_base: i64, end: i64, what: &str) -> Option<Arc<Log>> {
+    let dir = open_dir(image);
+    let before: Vec<_> = logs(image).iter().map(|file| std::fs::read(file).unwrap()).collect();
+    match Log::open(&dir, partition(), topic_id(), config.clone()) {
+        Ok(log) => {
+            assert_eq!((log.log_end_offset().0, log.cut_bytes()), (end, 0), "{what}");
+            Some(log)
+        }
+        Err(Error::Corrupt(damage)) => {
+            assert_eq!(damage.first_offset.0, batch_base, "{what}: {damage}");
+            assert!(damage.next_offset > damage.first_offset, "{what}: {damage}");
+            let after: Vec<_> = logs(image).iter().map(|file| std::fs::read(file).unwrap()).collect();
+            assert!(before == after, "{what}: bytes were changed");
+            None
+        }
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+/// The recovery point of the log, as checkpointed.
+fn set_recovery_point(directory: &Path, point: i64) {
+    let text = format!("0\n1\nevents 0 {point}\n");
+    std::fs::write(directory.join("recovery-point-offset-checkpoint"), text).unwrap();
+}
+
+/// The end of a log is what its last batch says, and that lies under no CRC. A clean stop says where it is.
+#[test]
+fn a_base_offset_that_flipped_at_the_end_of_a_stopped_log_does_not_move_its_end() {
+    for may_have_holes in [false, true] {
+        let config = LogConfig { may_have_holes, ..config() };
+        let whole = closed(&config);
+        let end = open_log(&open_dir(whole.path()), &config).log_end_offset().0;
+        mark_clean(whole.path());
+        let last = logs(whole.path()).len() - 1;
+        let (position, base) = *batches_of(&logs(whole.path())[last]).last().unwrap();
+        for bit in BITS {
+            let what = format!("holes: {may_have_holes}, bit {bit} of {base}");
+            let image = flipped(whole.path(), last, position, bit);
+            assert!(opens_whole(image.path(), &config, base, end, &what).is_none(), "{what}: it opened");
+        }
+        assert!(opens_whole(whole.path(), &config, base, end, "whole").is_some());
+    }
+}
+
+/// What is whole but for a base offset was written so, and what follows it too: no torn end.
+#[test]
+fn a_base_offset_that_flipped_is_no_torn_end() {
+    let whole = closed(&config());
+    let end = open_log(&open_dir(whole.path()), &config()).log_end_offset().0;
+    let count = logs(whole.path()).len();
+    let mut refused_above = 0;
+    for may_have_holes in [false, true] {
+        let config = LogConfig { may_have_holes, ..config() };
+        for (at, (position, base)) in [count - 2, count - 1]
+            .into_iter()
+            .flat_map(|at| batches_of(&logs(whole.path())[at]).into_iter().map(move |b| (at, b)))
+        {
+            for bit in BITS {
+                // The recovery point is at the end, at the batch, below it, or nobody knows it.
+                for point in [Some(end), Some(base), Some(0), None] {
+                    let image = flipped(whole.path(), at, position, bit);
+                    match point {
+                        Some(point) => set_recovery_point(image.path(), point),
+                        None => std::fs::remove_file(image.path().join("recovery-point-offset-checkpoint")).unwrap(),
+                    }
+                    let what = format!("holes: {may_have_holes}, segment {at}, bit {bit} of {base}, point {point:?}");
+                    // A batch behind which there is nothing, in a log that may have holes up to nobody knows where.
+                    if may_have_holes && point.is_none() && base + RECORDS == end && base ^ (1 << bit) > base {
+                        continue;
+                    }
+                    let opened = opens_unless_hidden(image.path(), &config, base, end, &what);
+                    if point == Some(0) && opened.is_none() {
+                        refused_above += 1;
+                    }
+                    // Everything is read but where the recovery point says that it need not be.
+                    assert!(opened.is_none() || point == Some(end) || may_have_holes, "{what}: it opened");
+                }
+            }
+        }
+    }
+    assert!(refused_above > 100, "{refused_above}");
+}
+
+/// As [`opens_whole`]. In a log with holes a batch may lie where it says, as far as anybody can tell.
+fn opens_unless_hidden(image: &Path, config: &LogConfig, base: i64, end: i64, what: &str) -> Option<Arc<Log>> {
+    let dir = open_dir(image);
+    match Log::open(&dir, partition(), topic_id(), config.clone()) {
+        Ok(log) => {
+            assert_eq!((log.log_end_offset().0, log.cut_bytes()), (end, 0), "{what}");
+            Some(log)
+        }
+        Err(Error::Corrupt(damage)) => {
+            let named =
+                damage.first_offset.0 == base || (config.may_have_holes && damage.first_offset.0 <= base + RECORDS);
+            assert!(named && damage.next_offset > damage.first_offset, "{what}: {damage}");
+            None
+        }
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+/// The mark of a clean stop, which an opening takes away.
+fn mark_clean(directory: &Path) {
+    std::fs::write(directory.join(".kafka_cleanshutdown"), "{\"version\":0,\"brokerEpoch\":-1}").unwrap();
 }
