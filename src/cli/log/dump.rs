@@ -155,7 +155,7 @@ impl Dump {
                         self.records_of(path, &bytes)?;
                     }
                 }
-                Found::Bad { position, end, what } => {
+                Found::Bad { position, end, what, .. } => {
                     self.print(path, "bad_bytes", json!({ "position": position, "end": end, "what": what }))?;
                 }
             }

@@ -10,6 +10,7 @@ use crate::log::error::Error;
 use crate::log::names;
 use crate::log::producers::decode_snapshot;
 
+use super::batches::Ends;
 use super::findings::{Finding, Findings, Severity};
 use super::segment::{self, SegmentFacts};
 use super::target::entries;
@@ -108,10 +109,13 @@ pub fn verify_partition(
     let files = entries(path)?;
     let parsed = || files.iter().filter_map(|name| names::parse_offset_file(name));
     let bases: Vec<i64> = parsed().filter(|(_, suffix)| *suffix == names::LOG_SUFFIX).map(|(base, _)| base).collect();
+    // What was given up may be missing anywhere.
+    let synced = checkpointed.filter(|_| !path.join(names::GIVEN_UP).exists()).and_then(|known| known.recovery_point);
     let mut end: Option<i64> = None;
     for (at, base) in bases.iter().enumerate() {
         let next = bases.get(at + 1).copied();
-        let segment = segment::verify(path, *base, next, epochs.as_ref(), findings)?;
+        let ends = Ends { segment: next, synced: synced.filter(|_| next.is_none()).map(|synced| synced.0) };
+        let segment = segment::verify(path, *base, ends, epochs.as_ref(), findings)?;
         check_border(path, *base, end, findings);
         end = Some(segment.next_offset);
         facts.segments.push(segment);
@@ -138,7 +142,8 @@ pub fn verify_file(path: &Path, findings: &mut Findings<'_>) -> Result<(), Error
             let logs = bases.iter().filter_map(|name| names::parse_offset_file(name));
             let next =
                 logs.filter(|(other, suffix)| *suffix == names::LOG_SUFFIX && *other > base).map(|(base, _)| base);
-            segment::verify(directory, base, next.min(), None, findings).map(drop)
+            let ends = Ends { segment: next.min(), synced: None };
+            segment::verify(directory, base, ends, None, findings).map(drop)
         }
         Some((_, names::SNAPSHOT_SUFFIX)) => check_snapshot(path, findings).map(drop),
         _ => match name {

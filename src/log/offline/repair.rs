@@ -7,9 +7,12 @@
 //! A plan to be applied is made under that lock. One that was not is applied only to files that are still as they were seen:
 //! beside a running broker the batch that is being written looks like a torn end.
 //!
-//! Order of effects, of each action: the side file is written and synced, then the log is replaced by rename (or cut) and
-//! synced, then its indexes go, to be written anew from what is left. A crash in between leaves a side file too many, or
-//! a log without indexes: the next start, or the next repair, makes them.
+//! A batch that is whole but for its base offset, which lies under no CRC, stays: where its neighbours say what that
+//! was, it is set again, in place.
+//!
+//! Order of effects, of each other action: the side file is written and synced, then the log is replaced by rename (or
+//! cut) and synced, then its indexes go, to be written anew from what is left. A crash in between leaves a side file
+//! too many, or a log without indexes: the next start, or the next repair, makes them.
 
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +31,7 @@ use crate::log::recovery;
 use crate::log::segment::Indexes;
 use crate::platform::disk::{Disk, DiskFile};
 
-use super::batches::{Batches, Found};
+use super::batches::{Batches, Found, Misplaced};
 use super::filler;
 use super::findings::Findings;
 use super::partition::{self, Checkpointed, PartitionFacts};
@@ -48,6 +51,8 @@ pub enum Action {
     CutTail { log: PathBuf, position: u64, bytes: u64, what: String },
     /// Bytes between whole batches go to a side file; the offsets are lost here.
     DropDamaged { log: PathBuf, position: u64, end: u64, first_offset: i64, last_offset: i64, what: String },
+    /// A batch gets the base offset that its neighbours say it had: no CRC covers it.
+    SetBaseOffset { log: PathBuf, position: u64, from: i64, to: i64, what: String },
     /// A file that nobody can read is renamed to `.damaged`: it is made anew from the log.
     SetAside { file: PathBuf },
     /// The epochs are read from the batches again.
@@ -67,6 +72,7 @@ impl Action {
             Action::RebuildIndexes { log }
             | Action::CutTail { log, .. }
             | Action::DropDamaged { log, .. }
+            | Action::SetBaseOffset { log, .. }
             | Action::Leave { log, .. } => log,
             Action::SetAside { file }
             | Action::RebuildEpochs { file }
@@ -86,6 +92,11 @@ impl fmt::Display for Action {
             Action::DropDamaged { log, position, end, first_offset, last_offset, what } => write!(
                 f,
                 "DROP bytes {position} to {end} of {}: offsets {first_offset} to {last_offset} are LOST ({what})",
+                log.display()
+            ),
+            Action::SetBaseOffset { log, position, from, to, what } => write!(
+                f,
+                "set the base offset of the batch at byte {position} of {} to {to}: it is {from} ({what})",
                 log.display()
             ),
             Action::SetAside { file } => write!(f, "set {} aside", file.display()),
@@ -220,7 +231,9 @@ impl Repair {
             let is_last = Some(segment.base_offset) == last_base;
             // From the end: positions before it stay right.
             for bad in segment.bad.iter().rev() {
-                let is_torn_end = is_last && bad.end == segment.size_bytes && bad.first_offset >= known.synced.0;
+                // No tear leaves a batch whose checksum matches elsewhere.
+                let may_be_torn = is_last && bad.end == segment.size_bytes && bad.misplaced.is_none();
+                let is_torn_end = may_be_torn && bad.first_offset >= known.synced.0;
                 self.actions.push(of_bad_bytes(&log, bad, is_torn_end, drop_damaged));
             }
             if segment.is_index_wrong || !segment.bad.is_empty() {
@@ -281,7 +294,10 @@ impl Repair {
 fn has_missing(directory: &Path, facts: &PartitionFacts) -> Result<bool, Error> {
     let bases: Vec<i64> = facts.segments.iter().map(|segment| segment.base_offset).collect();
     let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(false) };
-    let leaves_gap = |bad: &BadBytes| bad.until_offset.is_some_and(|until| !filler::fits(bad.first_offset, until - 1));
+    let is_dropped = |bad: &BadBytes| bad.misplaced.is_none_or(|misplaced| misplaced.right.is_none());
+    let leaves_gap = |bad: &BadBytes| {
+        is_dropped(bad) && bad.until_offset.is_some_and(|until| !filler::fits(bad.first_offset, until - 1))
+    };
     let dropped = facts.segments.iter().any(|segment| segment.bad.iter().any(leaves_gap));
     let files = recovery::list(directory)?;
     let lost = files.iter().any(|(offset, suffix)| {
@@ -293,6 +309,9 @@ fn has_missing(directory: &Path, facts: &PartitionFacts) -> Result<bool, Error> 
 fn of_bad_bytes(log: &Path, bad: &BadBytes, is_torn_end: bool, drop_damaged: bool) -> Action {
     let (log, what) = (log.to_owned(), bad.what.clone());
     let (position, bytes) = (bad.position, bad.end - bad.position);
+    if let Some(Misplaced { base_offset: from, right: Some(to), .. }) = bad.misplaced {
+        return Action::SetBaseOffset { log, position, from, to, what };
+    }
     match bad.until_offset {
         // Above the recovery point nothing was acknowledged.
         None if is_torn_end || drop_damaged => Action::CutTail { log, position, bytes, what },
@@ -322,6 +341,7 @@ fn apply(disk: &Disk, action: &Action) -> Result<(), Error> {
             let filler = filler::bytes(log, *position, *first_offset, *last_offset)?;
             drop_bytes(disk, log, *position..*end, &filler)
         }
+        Action::SetBaseOffset { log, position, from, to, .. } => set_base_offset(disk, log, *position, *from, *to),
         Action::SetAside { file } => {
             let aside = free_name(file, names::DAMAGED_SUFFIX);
             disk.rename(file, &aside).map_err(Error::io("set aside", file))?;
@@ -401,6 +421,18 @@ fn drop_bytes(disk: &Disk, log: &Path, bad: Range<u64>, filler: &[u8]) -> Result
     remove_indexes(disk, log)?;
     disk.rename(&whole, log).map_err(failed)?;
     sync_parent(disk, log)
+}
+
+/// Eight bytes in place: a crash half way leaves a batch at another wrong offset, which the next repair sets right.
+fn set_base_offset(disk: &Disk, log: &Path, position: u64, from: i64, to: i64) -> Result<(), Error> {
+    let failed = |e| Error::io("repair", log)(e);
+    let file = disk.open(log).map_err(failed)?;
+    let mut bytes = [0; 8];
+    let read = file.read_at(&mut bytes, position).map_err(failed)?;
+    if read < bytes.len() || i64::from_be_bytes(bytes) != from {
+        return Err(Error::invalid(log, format!("no base offset {from} is at byte {position} any more")));
+    }
+    file.write_at(&to.to_be_bytes(), position).and_then(|()| file.sync()).map_err(failed)
 }
 
 fn remove_indexes(disk: &Disk, log: &Path) -> Result<(), Error> {

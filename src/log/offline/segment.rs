@@ -12,7 +12,7 @@ use crate::log::names;
 use crate::log::scan::BatchAt;
 use crate::log::transactions::{self, ENTRY_BYTES};
 
-use super::batches::{Batches, Found};
+use super::batches::{Batches, Ends, Found, Misplaced};
 use super::findings::{Finding, Findings, Severity};
 use super::indexes::IndexCheck;
 
@@ -26,6 +26,8 @@ pub struct BadBytes {
     pub first_offset: i64,
     /// One past them; `None` at the end of a file: nobody knows.
     pub until_offset: Option<i64>,
+    /// They are a batch, but for its base offset.
+    pub misplaced: Option<Misplaced>,
 }
 
 /// What of a segment the rest of its partition goes by.
@@ -38,16 +40,17 @@ pub struct SegmentFacts {
     pub is_index_wrong: bool,
 }
 
-/// Checks a segment. `next_base`: where the segment after it begins; the last one has none.
+/// Checks a segment. `ends`: where the segment after it begins, or of the last one, what was synced.
 pub fn verify(
     directory: &Path,
     base_offset: i64,
-    next_base: Option<i64>,
+    ends: Ends,
     epochs: Option<&LeaderEpochs>,
     findings: &mut Findings<'_>,
 ) -> Result<SegmentFacts, Error> {
     let path = names::offset_file(directory, base_offset, names::LOG_SUFFIX);
-    let mut batches = Batches::open(&path, Some(base_offset))?;
+    let next_base = ends.segment;
+    let mut batches = Batches::open(&path, Some(base_offset))?.ending(ends);
     let wrong_before = findings.tally.wrong;
     let mut indexes = IndexCheck::open(directory, base_offset, findings)?;
     let mut bad: Vec<BadBytes> = Vec::new();
@@ -81,9 +84,10 @@ pub fn verify(
                     findings.add(Finding::new(Severity::Wrong, &path, what).at(at.position));
                 }
             }
-            Found::Bad { position, end, what } => {
-                let first_offset = batches.next_offset();
-                bad.push(BadBytes { position, end, what, first_offset, until_offset: None });
+            Found::Bad { position, end, what, misplaced } => {
+                let right = misplaced.and_then(|misplaced| misplaced.right);
+                let first_offset = right.unwrap_or(batches.next_offset());
+                bad.push(BadBytes { position, end, what, first_offset, until_offset: None, misplaced });
             }
         }
     }
@@ -110,6 +114,11 @@ pub fn verify(
 
 fn tell(path: &Path, gap: &BadBytes, size_bytes: u64, findings: &mut Findings<'_>) {
     let bytes = gap.end - gap.position;
+    if let Some(Misplaced { base_offset, right: Some(right), .. }) = gap.misplaced {
+        let what = format!("a batch says that it begins at {base_offset}, and begins at {right}: {}", gap.what);
+        findings.add(Finding::new(Severity::Wrong, path, what).at(gap.position));
+        return;
+    }
     let finding = match gap.until_offset {
         Some(until) => {
             let what = format!("{bytes} bytes are no batch: {}", gap.what);

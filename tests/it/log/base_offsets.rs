@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stratalog::log::offline::{self, Action, Findings, Repair, Target};
 use stratalog::log::{Error, Log, LogConfig, LogDir, Pace, ReadError};
 use stratalog_protocol::records::BatchIter;
 use stratalog_types::Offset;
@@ -279,6 +280,50 @@ fn opens_unless_hidden(image: &Path, config: &LogConfig, base: i64, end: i64, wh
         }
         Err(error) => panic!("{what}: {error}"),
     }
+}
+
+fn plan(directory: &Path, drop_damaged: bool) -> Repair {
+    let target = Target::of(directory).unwrap();
+    offline::plan(&target, drop_damaged, &mut Findings::new(|_| {})).unwrap()
+}
+
+/// A batch is whole, and its neighbours say which offsets are left for it: nothing is lost by a flipped base offset.
+#[test]
+fn a_repair_sets_a_base_offset_right() {
+    let whole = closed(&config());
+    let sound: Vec<_> = logs(whole.path()).iter().map(|file| std::fs::read(file).unwrap()).collect();
+    let end = open_log(&open_dir(whole.path()), &config()).log_end_offset().0;
+    let (mut set, mut left) = (0, 0);
+    for (at, file) in logs(whole.path()).iter().enumerate() {
+        for (position, base) in batches_of(file) {
+            for bit in BITS {
+                for point in [end, 0] {
+                    let what = format!("segment {at}, bit {bit} of {base}, point {point}");
+                    let image = flipped(whole.path(), at, position, bit);
+                    set_recovery_point(image.path(), point);
+                    let repair = plan(image.path(), false);
+                    // Behind the last batch only the recovery point tells where it ends.
+                    if base + RECORDS == end && point < end {
+                        assert!(matches!(repair.actions[0], Action::Leave { .. }), "{what}: {:?}", repair.actions);
+                        left += 1;
+                        continue;
+                    }
+                    assert!(
+                        matches!(repair.actions[0], Action::SetBaseOffset { to, .. } if to == base),
+                        "{what}: {:?}",
+                        repair.actions
+                    );
+                    assert!(plan(image.path(), true).actions == repair.actions, "{what}");
+                    repair.apply(|_| {}).unwrap();
+                    let mended: Vec<_> = logs(image.path()).iter().map(|file| std::fs::read(file).unwrap()).collect();
+                    assert!(mended == sound, "{what}: not as it was");
+                    assert!(plan(image.path(), true).actions.is_empty(), "{what}: more to do");
+                    set += 1;
+                }
+            }
+        }
+    }
+    assert!(set > 200 && left == BITS.len(), "{set} {left}");
 }
 
 /// The mark of a clean stop, which an opening takes away.
