@@ -113,7 +113,9 @@ pub fn recover(
         config,
         files: &files,
         recovery_point,
-        may_be_hole: config.may_have_holes && checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?,
+        may_be_hole: config.may_have_holes
+            && (dir.may_lack_cleaner_point(partition)
+                || checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?),
         holes: Holes::of(dir, path, partition, config),
         saved_epochs: epochs.clone(),
         epochs: LeaderEpochs::new(epochs),
@@ -194,7 +196,8 @@ struct Recovery<'a> {
     config: &'a LogConfig,
     files: &'a [(i64, String)],
     recovery_point: RecoveryPoint,
-    /// A gap above the recovery point may be of a compaction: Kafka, which wrote to this log last, cleans above it.
+    /// A gap above the recovery point may be of a compaction: Kafka, which wrote to this log last, cleans above it; or what
+    /// the cleaner noted is lost.
     may_be_hole: bool,
     holes: Holes,
     /// As they are in the file.

@@ -3,11 +3,12 @@
 //! Order of effects for a damaged file: a copy of it, `<name>.damaged`, is durable before what can be read of it takes
 //! its place: a crash in between salvages the same entries again. As long as the copy is there, a partition without an
 //! entry may have had one: its recovery point is unknown (everything is read, and only a tail that nothing follows
-//! counts as torn), its log start is taken from its first segment, or from the tier. A stop that finds every partition
-//! well removes it.
+//! counts as torn), its log start is taken from its first segment, or from the tier, offsets may be missing where
+//! compaction may have been. A stop that finds every partition well removes it; that of the cleaner's points stays, for
+//! nothing tells which logs were compacted once.
 //!
-//! The recovery points are written, empty, before there is a log: where the file is missing beside segments it was lost,
-//! and an empty `.damaged` says so before it is written anew.
+//! The recovery points and the cleaner's points are written, empty, before there is a log: where such a file is missing
+//! beside segments it was lost, and an empty `.damaged` says so before it is written anew.
 
 use std::path::{Path, PathBuf};
 
@@ -40,15 +41,18 @@ pub fn read(disk: &Disk, path: &Path) -> Result<Read, Error> {
     Ok(Read { offsets, whole: false })
 }
 
-/// Notes that the recovery points of a data directory were lost, if its logs are there and they are not.
-pub fn miss_recovery_points(disk: &Disk, directory: &Path) -> Result<(), Error> {
-    let path = directory.join(names::RECOVERY_POINTS);
+/// Notes that a checkpoint of a data directory was lost, if its logs are there and it is not.
+pub fn miss(disk: &Disk, directory: &Path, name: &str) -> Result<(), Error> {
+    let path = directory.join(name);
     if path.try_exists().map_err(Error::io("look for", &path))? {
         return Ok(());
     }
     let damaged = damaged_name(&path);
     if !damaged.try_exists().map_err(Error::io("look for", &damaged))? && holds_segments(directory)? {
-        tracing::error!(path = %path.display(), "checkpoint is missing: logs are read in full where the last stop was not clean");
+        tracing::error!(
+            path = %path.display(),
+            "checkpoint is missing: what it said is taken for unknown, and logs may be read in full"
+        );
         checkpoint::replace(disk, &damaged, "")?;
     }
     checkpoint::write_offsets(disk, &path, &OffsetsByPartition::new())

@@ -101,7 +101,8 @@ impl LogDir {
         let disk = options.disk;
         meta::note_if_new(&disk, &path)?;
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
-        checkpoints::miss_recovery_points(&disk, &path)?;
+        checkpoints::miss(&disk, &path, names::RECOVERY_POINTS)?;
+        checkpoints::miss(&disk, &path, names::CLEANER_POINTS)?;
         let checkpoint = |name: &str| {
             let path = path.join(name);
             checkpoints::read(&disk, &path).map(|found| CheckpointFile::new(disk.clone(), path, found))

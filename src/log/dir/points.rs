@@ -82,6 +82,11 @@ impl LogDir {
         !self.cleaner_points.is_whole() || self.cleaner_point(partition).is_some()
     }
 
+    /// Whether a cleaner may have been at a log, and what it noted is lost.
+    pub(in crate::log) fn may_lack_cleaner_point(&self, partition: &TopicPartition) -> bool {
+        !self.cleaner_points.is_whole() && self.cleaner_point(partition).is_none()
+    }
+
     /// Up to where a log is clean, as checkpointed.
     pub(in crate::log) fn cleaner_point(&self, partition: &TopicPartition) -> Option<Offset> {
         self.cleaner_points.get(partition)

@@ -15,6 +15,7 @@ use super::compaction::{self, Bench, record};
 use super::harness::*;
 
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
 
 fn config() -> LogConfig {
     LogConfig { segment_bytes: 1000, index_interval_bytes: 100, file_delete_delay_ms: 0, ..LogConfig::default() }
@@ -132,28 +133,66 @@ fn a_truncation_that_failed_half_way_is_not_believed_after_a_clean_stop() {
     assert!(log.local_log_start_offset().0 == 200 || log.log_end_offset().0 <= 5);
 }
 
+/// A compacted log that has holes, after a stop that was not clean.
+fn compacted_with_holes() -> (Bench, Offset) {
+    let mut bench = Bench::new(LogConfig { may_have_holes: true, ..compaction::config() });
+    for round in 0..40u8 {
+        bench.append(&[record(&[round % 3], Some(&[round; 40]), NOW_MS)], CodecId::NONE, None, false);
+    }
+    bench.log().roll().unwrap();
+    bench.append(&[record(b"last", Some(b"x"), NOW_MS)], CodecId::NONE, None, false);
+    bench.dir().sync_queued();
+    bench.clean(&CleanOptions::default()).unwrap();
+    bench.dir().checkpoint_recovery_points().unwrap();
+    let end = bench.log().log_end_offset();
+    bench.open = None;
+    (bench, end)
+}
+
 #[test]
 fn the_holes_of_a_compacted_log_outlive_its_recovery_point() {
     for remove in [true, false] {
-        let mut bench = Bench::new(LogConfig { may_have_holes: true, ..compaction::config() });
-        for round in 0..40u8 {
-            bench.append(&[record(&[round % 3], Some(&[round; 40]), NOW_MS)], CodecId::NONE, None, false);
-        }
-        bench.log().roll().unwrap();
-        bench.append(&[record(b"last", Some(b"x"), NOW_MS)], CodecId::NONE, None, false);
-        bench.dir().sync_queued();
-        bench.clean(&CleanOptions::default()).unwrap();
-        bench.dir().checkpoint_recovery_points().unwrap();
-        let (path, end) = (bench.log().path().to_owned(), bench.log().log_end_offset());
+        let (mut bench, end) = compacted_with_holes();
         let points = bench.directory.path().join(RECOVERY_POINTS);
         if remove {
             std::fs::remove_file(points).unwrap();
         } else {
             std::fs::write(points, "0\n0\n").unwrap();
         }
-        // No clean stop.
         bench.reopen();
+        let path = bench.log().path().to_owned();
         assert_eq!((bench.log().log_end_offset(), names_with(&path, "cut")), (end, 0), "removed: {remove}");
+        bench.check(false);
+    }
+}
+
+/// Kafka's recovery point may lie below what its cleaner has been at: only the cleaner's own checkpoint tells.
+#[test]
+fn the_holes_of_a_compacted_log_outlive_the_cleaners_checkpoint() {
+    let records = |bench: &Bench| compaction::read_everything(&bench.log(), Offset(0), 1000).1;
+    for remove in [true, false] {
+        let (mut bench, end) = compacted_with_holes();
+        bench.reopen();
+        let seen = records(&bench);
+        bench.open = None;
+        std::fs::write(bench.directory.path().join(RECOVERY_POINTS), "0\n1\nevents 0 1\n").unwrap();
+        let points = bench.directory.path().join(CLEANER_POINTS);
+        if remove {
+            std::fs::remove_file(&points).unwrap();
+        } else {
+            std::fs::write(&points, "0\n1\nevents 0\n").unwrap();
+        }
+        // Also at the next start: the file is there again, and still does not tell.
+        for _ in 0..2 {
+            bench.reopen();
+            let path = bench.log().path().to_owned();
+            assert_eq!((bench.log().log_end_offset(), names_with(&path, "cut")), (end, 0), "removed: {remove}");
+            assert_eq!(records(&bench), seen, "removed: {remove}");
+            std::fs::write(bench.directory.path().join(RECOVERY_POINTS), "0\n1\nevents 0 1\n").unwrap();
+        }
+        // A cleaning that notes how far it came ends the doubt.
+        assert!(bench.clean(&CleanOptions::default()).unwrap().end_offset > Offset(1));
+        bench.reopen();
         bench.check(false);
     }
 }
