@@ -12,6 +12,8 @@ pub const TXN_INDEX_SUFFIX: &str = "txnindex";
 pub const GIVEN_UP: &str = "records-given-up";
 /// Those that stand beside a segment and go with it.
 pub const INDEX_SUFFIXES: [&str; 3] = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
+/// All files of a segment. The log first: without its transaction index it would show aborted records.
+pub const SEGMENT_SUFFIXES: [&str; 4] = [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
 pub const SNAPSHOT_SUFFIX: &str = "snapshot";
 /// Ours: bytes that recovery cut off, kept for a person to look at.
 pub const CUT_SUFFIX: &str = "cut";
@@ -38,6 +40,11 @@ pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub const LOCK: &str = ".lock";
 /// Ends the name of a partition directory on its way out.
 pub const DELETED_DIRECTORY_SUFFIX: &str = "-delete";
+
+/// Whether a file with this suffix stands beside a segment.
+pub fn is_index(suffix: &str) -> bool {
+    INDEX_SUFFIXES.contains(&suffix)
+}
 
 /// `00000000000000000042.log`
 pub fn offset_file(directory: &Path, offset: i64, suffix: &str) -> PathBuf {

@@ -293,7 +293,8 @@ fn describe(segment: &Segment) -> SegmentInfo {
     }
 }
 
-fn last_modified_ms(segment: &Segment) -> Option<i64> {
+/// Milliseconds since 1970; `None` where the file cannot be looked at.
+pub(super) fn last_modified_ms(segment: &Segment) -> Option<i64> {
     let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok()?;
     // Before 1970 is as old as can be.
     let since_epoch = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

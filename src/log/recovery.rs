@@ -322,7 +322,3 @@ fn is_empty(path: &Path, base: i64) -> bool {
 fn is_file_empty(file: &Path) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.len() == 0)
 }
-
-fn is_index(suffix: &str) -> bool {
-    names::INDEX_SUFFIXES.contains(&suffix)
-}

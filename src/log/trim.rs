@@ -247,8 +247,7 @@ impl Log {
 }
 
 pub(super) fn remove_segment(dir: &LogDir, path: &Path, segment: &Segment, delay_ms: i64) -> Result<(), Error> {
-    let suffixes = [names::LOG_SUFFIX, names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX];
-    for suffix in suffixes {
+    for suffix in names::SEGMENT_SUFFIXES {
         dir.remove_file(&segment.path(suffix), delay_ms)?;
     }
     dir.disk.sync_directory(path).map_err(Error::io("sync directory", path))?;

@@ -231,6 +231,18 @@ impl DiskFile {
         Ok(at)
     }
 
+    /// As [`DiskFile::read_at`], and gives back pages that were not in memory before: reading old segments pushes
+    /// nothing hot out.
+    pub fn read_gently_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let length = buffer.len() as u64;
+        let was_cached = length == 0 || is_cached(&self.file, position, length) != Some(false);
+        let read = self.read_at(buffer, position)?;
+        if !was_cached {
+            drop_cached(&self.file, position, length);
+        }
+        Ok(read)
+    }
+
     pub fn truncate(&self, length: u64) -> io::Result<()> {
         self.disk.before(DiskOp::Truncate { file: self.id, length })?;
         self.file.set_len(length)

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use stratalog_protocol::records::BatchHeader;
 
 use super::pace::Pace;
-use super::source::read_gently;
 use super::{CleanError, failed};
 use crate::log::names;
 use crate::log::segment::Indexes;
@@ -106,7 +105,7 @@ impl CleanedSegment {
             let start = self.buffer.len();
             self.buffer.resize(start + length, 0);
             let into = self.buffer.get_mut(start..).unwrap_or_default();
-            let read = read_gently(from, into, position).map_err(failed("read", &self.directory))?;
+            let read = from.read_gently_at(into, position).map_err(failed("read", &self.directory))?;
             if read < length {
                 let short = io::Error::from(io::ErrorKind::UnexpectedEof);
                 return Err(failed("read", &self.directory)(short));

@@ -6,8 +6,9 @@
 //!
 //! A round: the first pass notes the last offset of each key of the dirty part in a map of bounded memory; the second
 //! writes each group of closed segments anew and swaps it in, oldest group first; at last the checkpoint
-//! (`cleaner-offset-checkpoint`, where a log has an entry before its first swap) moves to where the map ended. Where the map was full before the end, the next round goes
-//! on from there. A crash repeats the round; `swap` says what it leaves.
+//! (`cleaner-offset-checkpoint`, where a log has an entry before its first swap) moves to where the map ended. Where
+//! the map was full before the end, the next round goes on from there. A crash repeats the round; `swap` says what it
+//! leaves.
 //!
 //! Nothing long is done under a lock of the log. Whoever removes or truncates meanwhile is noticed at the swap, and the
 //! round ends.
@@ -129,12 +130,6 @@ fn damaged(segment: &Segment, position: u64, what: &str) -> CleanError {
 
 fn corrupt(segment: &Segment, position: u64, what: impl Into<String>) -> CleanError {
     CleanError::Corrupt { path: segment.path(names::LOG_SUFFIX), position, what: what.into() }
-}
-
-fn last_modified_ms(segment: &Segment) -> i64 {
-    let modified = segment.path(names::LOG_SUFFIX).metadata().and_then(|metadata| metadata.modified()).ok();
-    let since_epoch = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    since_epoch.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }
 
 impl Log {

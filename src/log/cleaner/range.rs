@@ -6,6 +6,7 @@ use stratalog_types::Offset;
 
 use super::{CleanError, unless_removed};
 use crate::log::Log;
+use crate::log::partition_log::last_modified_ms;
 use crate::log::scan::HeaderScan;
 use crate::log::segment::Segment;
 use crate::platform::{lock, read_lock};
@@ -46,8 +47,8 @@ impl Log {
         for segment in closed.iter().filter(|segment| lag_ms > 0 && segment.next_offset() > first_dirty.0) {
             let largest =
                 segment.largest_timestamp().map_err(|e| unless_removed([segment], segment.read_error(e.into())))?;
-            let newest = largest.map_or_else(|| super::last_modified_ms(segment), |(timestamp, _)| timestamp);
-            if newest > now_ms.saturating_sub(lag_ms) {
+            let newest = largest.map(|(timestamp, _)| timestamp).or_else(|| last_modified_ms(segment));
+            if newest.is_none_or(|newest| newest > now_ms.saturating_sub(lag_ms)) {
                 end = end.min(segment.base_offset);
                 break;
             }

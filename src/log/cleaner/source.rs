@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::{CleanError, damaged};
 use crate::log::scan::{BatchAt, HeaderScan};
 use crate::log::segment::Segment;
-use crate::platform::disk::{DiskFile, drop_cached, is_cached};
+use crate::platform::disk::DiskFile;
 
 const CHECKSUM: &str = "the checksum of a batch does not match";
 const SHORTER: &str = "the file is shorter than it was";
@@ -98,24 +98,13 @@ impl<'a> Source<'a> {
         let room = self.buffer.len() - self.filled;
         let length = usize::try_from(self.size_bytes - at).unwrap_or(usize::MAX).min(room);
         let into = self.buffer.get_mut(self.filled..self.filled + length).unwrap_or_default();
-        let read = read_gently(&self.file, into, at).map_err(|e| self.segment.read_error(e.into()))?;
+        let read = self.file.read_gently_at(into, at).map_err(|e| self.segment.read_error(e.into()))?;
         if read < length {
             return Err(damaged(self.segment, at + read as u64, SHORTER));
         }
         self.filled += read;
         self.pace.spend(read as u64)
     }
-}
-
-/// Reads, and gives back pages that were not in memory before: cleaning old segments pushes nothing hot out.
-pub fn read_gently(file: &DiskFile, into: &mut [u8], position: u64) -> std::io::Result<usize> {
-    let length = into.len() as u64;
-    let was_cached = length == 0 || is_cached(file.file(), position, length) != Some(false);
-    let read = file.read_at(into, position)?;
-    if !was_cached {
-        drop_cached(file.file(), position, length);
-    }
-    Ok(read)
 }
 
 /// The headers of a segment, and its batches one by one where they are wanted.
@@ -142,7 +131,7 @@ impl<'a> Headers<'a> {
             buffer.resize(length, 0);
         }
         let bytes = buffer.get_mut(..length).unwrap_or_default();
-        let read = read_gently(&self.file, bytes, at.position).map_err(|e| self.segment.read_error(e.into()))?;
+        let read = self.file.read_gently_at(bytes, at.position).map_err(|e| self.segment.read_error(e.into()))?;
         if read < length {
             return Err(damaged(self.segment, at.position, SHORTER));
         }

@@ -19,13 +19,13 @@
 //! the files that they hold.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::CleanError;
 use super::cleaned_segment::{CleanedSegment, cleaned};
 use super::left::Left;
-use super::{CleanError, failed};
 use crate::log::Log;
 use crate::log::dir::LogDir;
 use crate::log::error::Error;
@@ -36,8 +36,6 @@ use crate::log::segment::Segment;
 use crate::log::trim::remove_segment;
 use crate::platform::disk::Disk;
 use crate::platform::{lock, read_lock, write_lock};
-
-const INDEX_SUFFIXES: [&str; 3] = [names::OFFSET_INDEX_SUFFIX, names::TIME_INDEX_SUFFIX, names::TXN_INDEX_SUFFIX];
 
 /// How often, and how long each time, a swap that is decided waits until a file can be opened: a minute.
 const OUT_OF_FILES_TRIES: u32 = 600;
@@ -59,8 +57,9 @@ impl Log {
         let (disk, base) = (&self.dir.disk, segment.base_offset);
         let has_aborted = !segment.aborted.is_empty();
         // An index that is renamed and a log that is not: undone by recovery, and by the next attempt.
-        rename_indexes(disk, &self.path, base, names::CLEANED_SUFFIX, names::SWAP_SUFFIX)?;
-        self.decided(rename_log(disk, &self.path, base, names::CLEANED_SUFFIX, names::SWAP_SUFFIX))?;
+        let sync = || sync(disk, &self.path);
+        to_swap(disk, &self.path, base, &names::INDEX_SUFFIXES).and_then(|()| sync())?;
+        self.decided(to_swap(disk, &self.path, base, &[names::LOG_SUFFIX]).and_then(|()| patiently(sync)))?;
         let size_bytes = segment.size_bytes();
         let new = Segment::in_swap(&self.dir.files, &self.path, (base, next), size_bytes, segment.indexes, has_aborted);
         let new = Arc::new(new);
@@ -106,20 +105,9 @@ impl Log {
     }
 }
 
-fn rename_indexes(disk: &Disk, path: &Path, base: i64, from: &str, to: &str) -> Result<(), CleanError> {
-    for suffix in INDEX_SUFFIXES {
-        let before = names::offset_file(path, base, &format!("{suffix}.{from}"));
-        let after = names::offset_file(path, base, &format!("{suffix}.{to}"));
-        disk.rename(&before, &after).map_err(failed("rename", &before))?;
-    }
-    disk.sync_directory(path).map_err(failed("sync directory", path))
-}
-
-fn rename_log(disk: &Disk, path: &Path, base: i64, from: &str, to: &str) -> Result<(), Error> {
-    let before = names::offset_file(path, base, &format!("{}.{from}", names::LOG_SUFFIX));
-    let after = names::offset_file(path, base, &format!("{}.{to}", names::LOG_SUFFIX));
-    disk.rename(&before, &after).map_err(Error::io("rename", &before))?;
-    patiently(|| disk.sync_directory(path).map_err(Error::io("sync directory", path)))
+/// `.cleaned` files become `.swap`.
+fn to_swap(disk: &Disk, path: &Path, base: i64, suffixes: &[&str]) -> Result<(), Error> {
+    suffixes.iter().try_for_each(|suffix| rename(disk, &cleaned(path, base, suffix), &in_swap(path, base, suffix)))
 }
 
 /// A swap that is decided cannot be left half way because a directory cannot be opened to be synced: that is tried again
@@ -136,22 +124,34 @@ fn patiently(step: impl Fn() -> Result<(), Error>) -> Result<(), Error> {
 
 /// Step 6: the `.swap` files take their names. Those of indexes may have it already.
 fn settle(disk: &Disk, path: &Path, base: i64) -> Result<(), Error> {
-    for suffix in INDEX_SUFFIXES {
-        let before = names::offset_file(path, base, &format!("{suffix}.{}", names::SWAP_SUFFIX));
+    for suffix in names::INDEX_SUFFIXES {
+        let before = in_swap(path, base, suffix);
         if before.try_exists().map_err(Error::io("look for", &before))? {
-            disk.rename(&before, &names::offset_file(path, base, suffix)).map_err(Error::io("rename", &before))?;
+            rename(disk, &before, &names::offset_file(path, base, suffix))?;
         }
     }
-    let sync = || disk.sync_directory(path).map_err(Error::io("sync directory", path));
+    let sync = || sync(disk, path);
     patiently(sync)?;
-    let before = names::offset_file(path, base, &format!("{}.{}", names::LOG_SUFFIX, names::SWAP_SUFFIX));
-    disk.rename(&before, &names::offset_file(path, base, names::LOG_SUFFIX)).map_err(Error::io("rename", &before))?;
+    rename(disk, &in_swap(path, base, names::LOG_SUFFIX), &names::offset_file(path, base, names::LOG_SUFFIX))?;
     patiently(sync)
+}
+
+fn sync(disk: &Disk, path: &Path) -> Result<(), Error> {
+    disk.sync_directory(path).map_err(Error::io("sync directory", path))
+}
+
+fn rename(disk: &Disk, from: &Path, to: &Path) -> Result<(), Error> {
+    disk.rename(from, to).map_err(Error::io("rename", from))
+}
+
+/// `00000000000000000042.log.swap`
+fn in_swap(directory: &Path, base_offset: i64, suffix: &str) -> PathBuf {
+    names::offset_file(directory, base_offset, &format!("{suffix}.{}", names::SWAP_SUFFIX))
 }
 
 /// Removes the files of an attempt that came to nothing, as far as possible; recovery does the rest.
 pub fn discard(disk: &Disk, path: &Path, base: i64) {
-    for suffix in [names::LOG_SUFFIX].iter().chain(&INDEX_SUFFIXES) {
+    for suffix in names::SEGMENT_SUFFIXES {
         let file = cleaned(path, base, suffix);
         if let Err(error) = disk.unlink_if_exists(&file) {
             tracing::warn!(path = %file.display(), %error, "left by a cleaning that failed; the next start removes it");
@@ -178,7 +178,7 @@ pub fn recover(dir: &LogDir, path: &Path) -> Result<(), Error> {
         let until = stays.map(|(other, _)| *other).min().unwrap_or(i64::MAX);
         let mut going: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
         for (other, suffix) in files.iter().filter(|(other, _)| *other > *base && *other < until) {
-            if is_log(suffix) || INDEX_SUFFIXES.contains(&suffix.as_str()) {
+            if is_log(suffix) || names::is_index(suffix) {
                 going.entry(*other).or_default().push(suffix);
             }
         }

@@ -300,9 +300,9 @@ fn has_missing(directory: &Path, facts: &PartitionFacts) -> Result<bool, Error> 
     };
     let dropped = facts.segments.iter().any(|segment| segment.bad.iter().any(leaves_gap));
     let files = recovery::list(directory)?;
-    let lost = files.iter().any(|(offset, suffix)| {
-        names::INDEX_SUFFIXES.contains(&suffix.as_str()) && offset > first && offset < last && !bases.contains(offset)
-    });
+    let lost = files
+        .iter()
+        .any(|(offset, suffix)| names::is_index(suffix) && offset > first && offset < last && !bases.contains(offset));
     Ok(dropped || lost)
 }
 

@@ -92,7 +92,7 @@ fn cut_end(dir: &LogDir, path: &Path, damage: &Damage) -> Result<(), Error> {
 
 /// What stood beside segments that are all gone.
 fn remove_remains(dir: &LogDir, path: &Path, files: &[(i64, String)]) -> Result<(), Error> {
-    let is_remain = |suffix: &str| suffix == names::SNAPSHOT_SUFFIX || names::INDEX_SUFFIXES.contains(&suffix);
+    let is_remain = |suffix: &str| suffix == names::SNAPSHOT_SUFFIX || names::is_index(suffix);
     for (offset, suffix) in files.iter().filter(|(_, suffix)| is_remain(suffix)) {
         let file = names::offset_file(path, *offset, suffix);
         dir.disk.unlink_if_exists(&file).map_err(Error::io("remove", &file))?;

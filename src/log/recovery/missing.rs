@@ -5,7 +5,7 @@
 
 use stratalog_types::Offset;
 
-use super::{Recovery, is_file_empty, is_index};
+use super::{Recovery, is_file_empty};
 use crate::log::dir::RecoveryPoint;
 use crate::log::error::Error;
 use crate::log::names;
@@ -18,7 +18,8 @@ impl Recovery<'_> {
         }
         let start = self.end;
         let is_left = |(offset, suffix): &&(i64, String)| {
-            let had_batches = is_index(suffix) && !is_file_empty(&names::offset_file(self.path, *offset, suffix));
+            let had_batches =
+                names::is_index(suffix) && !is_file_empty(&names::offset_file(self.path, *offset, suffix));
             had_batches || (suffix == names::SNAPSHOT_SUFFIX && *offset > start)
         };
         let left = self.files.iter().filter(is_left).map(|(offset, _)| *offset);
@@ -40,7 +41,8 @@ impl Recovery<'_> {
         if self.path.join(names::GIVEN_UP).exists() {
             return Ok(());
         }
-        let between = self.files.iter().filter(|(offset, suffix)| offset > first && offset < last && is_index(suffix));
+        let between =
+            self.files.iter().filter(|(offset, suffix)| offset > first && offset < last && names::is_index(suffix));
         for (offset, _) in between {
             if bases.binary_search(offset).is_err() {
                 let next = bases.iter().find(|base| *base > offset).copied().unwrap_or(*last);
@@ -54,7 +56,7 @@ impl Recovery<'_> {
     /// Index and other files whose segment is gone: a removal that was cut short.
     pub(super) fn remove_orphans(&self, bases: &[i64]) -> Result<(), Error> {
         for (offset, suffix) in self.files {
-            let orphan = is_index(suffix) && bases.binary_search(offset).is_err();
+            let orphan = names::is_index(suffix) && bases.binary_search(offset).is_err();
             if orphan || suffix.ends_with(names::DELETED_SUFFIX) {
                 let file = names::offset_file(self.path, *offset, suffix);
                 self.dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
