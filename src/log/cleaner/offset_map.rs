@@ -3,7 +3,7 @@
 //! Open addressing with linear steps over entries of 24 bytes: 128 bits of the key's hash, and the offset with a bit that
 //! says whether the record there is a tombstone. The key itself is not kept.
 
-use super::keyed_hash::{HashKey, hash};
+use super::keyed_hash::HashKey;
 
 /// What a key costs at most: its entry, half as much again while the map grows, its place in the list of survivors.
 pub const ENTRY_BYTES: u64 = 24 + 12 + 8;
@@ -57,7 +57,7 @@ impl OffsetMap {
     #[inline]
     #[must_use]
     pub fn put(&mut self, record_key: &[u8], offset: i64, tombstone: bool) -> bool {
-        let (low, high) = hash(self.key, record_key);
+        let (low, high) = self.key.hash(record_key);
         let mut at = self.slot_of(low, high);
         if self.entries.get(at).is_none_or(|entry| entry[2] == 0) {
             if !self.has_room() {
@@ -98,7 +98,7 @@ impl OffsetMap {
     /// The latest offset of this key in the dirty part.
     #[inline]
     pub fn get(&self, record_key: &[u8]) -> Option<i64> {
-        let (low, high) = hash(self.key, record_key);
+        let (low, high) = self.key.hash(record_key);
         let entry = self.entries.get(self.slot_of(low, high))?;
         (entry[2] != 0).then(|| Survivor(entry[2]).offset())
     }
