@@ -79,9 +79,7 @@ pub fn rebuild(segment: &Segment, size_bytes: u64) -> io::Result<Indexes> {
     }
     indexes.push_time(base);
     let _naming = lock(&segment.naming);
-    if segment.is_retired() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed"));
-    }
+    segment.check_not_retired()?;
     segment.files.forget(segment.name);
     match write(segment, &mut indexes) {
         // What stays in the files of an active segment would follow what is written to them later.

@@ -186,14 +186,19 @@ impl Segment {
     }
 
     fn while_in_its_log(&self, file: DiskFile) -> io::Result<DiskFile> {
-        if self.retired.load(atomic::Ordering::SeqCst) {
-            self.files.forget(self.name);
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed"));
-        }
+        self.check_not_retired().inspect_err(|_| self.files.forget(self.name))?;
         Ok(file)
     }
 
-    /// To be called before the files go, or give their names to others. Who holds a file keeps it.
+    fn check_not_retired(&self) -> io::Result<()> {
+        match self.is_retired() {
+            true => Err(io::Error::new(io::ErrorKind::NotFound, "the segment was removed")),
+            false => Ok(()),
+        }
+    }
+
+    /// To be called before the files go, or give their names to others. Who holds a file keeps it. Indexes that are
+    /// being written anew, by name, are waited for: none is written afterwards.
     pub fn retire(&self) {
         let _naming = lock(&self.naming);
         self.retired.store(true, atomic::Ordering::SeqCst);
@@ -272,6 +277,8 @@ impl Segment {
         }
         let found = self.at_its_path(names::TXN_INDEX_SUFFIX, transactions::read_whole);
         let path = || self.path(names::TXN_INDEX_SUFFIX);
+        // Read by name: what was found, or not, may be of the segment that took its place.
+        self.check_not_retired().map_err(|source| ReadError::Io { path: path(), source })?;
         let found = match found {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             found => found.map_err(|source| ReadError::Io { path: path(), source })?,

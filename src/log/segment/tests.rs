@@ -5,7 +5,9 @@ use rustix::io::Errno;
 
 use super::index::{Entry, TimeEntry, check_all};
 use super::{FileCache, Indexes, Segment};
+use crate::log::names;
 use crate::log::scan::ScanError;
+use crate::log::transactions::{self, AbortedTransaction};
 use crate::metrics::Metrics;
 use crate::platform::disk::Disk;
 use crate::platform::read_lock;
@@ -79,4 +81,20 @@ fn errors_of_the_process_are_no_damage() {
     segment.read_error(ScanError::Io(io::Error::from(Errno::IO)));
     assert!(segment.damage().is_some());
     assert_eq!(metrics.log_segments_damaged.get(), 1);
+}
+
+/// Its names may be another segment's by now: that one's aborted transactions are not its own.
+#[test]
+fn a_removed_segment_knows_nothing_by_name() {
+    let files = Arc::new(FileCache::new(Disk::default(), 10, Arc::new(Metrics::new())));
+    let directory = tempfile::tempdir().unwrap();
+    let (segment, _file) = Segment::create(&files, directory.path(), 0).unwrap();
+    let aborted = AbortedTransaction { producer_id: 1, first_offset: 0, last_offset: 5, last_stable_offset: 6 };
+    let path = segment.path(names::TXN_INDEX_SUFFIX);
+    transactions::append(&Disk::default(), &path, &aborted).unwrap();
+    assert_eq!(segment.aborted().unwrap(), [aborted]);
+    segment.retire();
+    assert!(segment.aborted().is_err());
+    std::fs::remove_file(&path).unwrap();
+    assert!(segment.aborted().is_err(), "that there are none is not known either");
 }
