@@ -21,7 +21,7 @@ use super::replay::replay;
 use super::scan::{BatchAt, HeaderScan, ScanError};
 use super::segment::{Effort, Segment};
 use super::transactions::AbortedTransaction;
-use crate::platform::disk::{DiskFile, drop_cached, is_cached};
+use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
 /// Whole batches, back to back.
@@ -54,27 +54,36 @@ pub struct SegmentReader {
 }
 
 impl Log {
-    /// The closed segment that has `from`, to be read from the batch that contains it; the next one where cleaning left
-    /// that without a batch. `None`: only the active segment has it, or nothing does.
+    /// The closed segment that has `from`, to be read from the batch that contains it; a later one where cleaning left
+    /// that without a batch at or behind `from`. `None`: only the active segment has one, or nothing does.
     pub fn segment_for_upload(&self, from: Offset) -> Result<Option<SegmentReader>, ReadError> {
-        let (segment, next_base) = {
-            let segments = read_lock(&self.segments);
-            let Some((base, _)) = segments.range(..=from.0).next_back() else { return Ok(None) };
-            let mut pairs = segments.range(base..).zip(segments.range(base..).skip(1));
-            let has_batches = |segment: &Segment| segment.size_bytes() > 0;
-            let Some(((_, segment), (next_base, _))) = pairs.find(|((_, segment), _)| has_batches(segment)) else {
-                return Ok(None);
-            };
-            (Arc::clone(segment), *next_base)
-        };
-        let Some((first, file)) = segment.locate(from.0.max(segment.base_offset), Effort::Any)? else {
-            return Ok(None);
-        };
+        let mut at = from;
+        loop {
+            let Some(segment) = self.segment_at(at) else { return Ok(None) };
+            let Some(next) = self.segment_after(segment.base_offset) else { return Ok(None) };
+            if segment.size_bytes() > 0 {
+                match segment.locate(at.0, Effort::Any)? {
+                    Some(first) => return self.upload_reader(segment, next.base_offset, first).map(Some),
+                    None if self.may_have_holes() => {}
+                    // A file that was cut at a batch's end must not be passed over.
+                    None => return Err(missing_at_end(&segment, segment.size_bytes(), at, Offset(next.base_offset))),
+                }
+            }
+            at = Offset(next.base_offset);
+        }
+    }
+
+    fn upload_reader(
+        &self,
+        segment: Arc<Segment>,
+        next_base: i64,
+        (first, file): (BatchAt, DiskFile),
+    ) -> Result<SegmentReader, ReadError> {
         let (size_bytes, next_offset) = segment.end();
         let end_offset = Offset(next_offset.min(next_base));
         let may_have_holes = self.may_have_holes();
         check_before(&segment, &file, &first, end_offset, may_have_holes)?;
-        Ok(Some(SegmentReader {
+        Ok(SegmentReader {
             base_offset: Offset(first.header.base_offset),
             end_offset,
             bytes: size_bytes - first.position,
@@ -91,7 +100,7 @@ impl Log {
                 segment,
                 file,
             },
-        }))
+        })
     }
 
     /// Kafka's snapshot bytes of the producers as of `offset`, which is a segment's end.
@@ -113,24 +122,22 @@ impl Log {
 
     /// The aborted transactions that a read of `from..until` has to tell of.
     pub fn aborted_transactions(&self, from: Offset, until: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
-        let segments: Vec<Arc<Segment>> = {
-            let segments = read_lock(&self.segments);
-            let first = segments.range(..=from.0).next_back().map_or(from.0, |(base, _)| *base);
-            segments.range(first..).map(|(_, segment)| Arc::clone(segment)).collect()
-        };
-        let mut found = Vec::new();
-        for segment in segments {
-            for aborted in segment.aborted()? {
-                if aborted.last_offset >= from.0 && aborted.first_offset < until.0 {
-                    found.push(aborted);
-                }
-                // All transactions that began before this point have ended: none that comes later can matter.
-                if aborted.last_stable_offset >= until.0 {
-                    return Ok(found);
+        self.look_again(|segments| {
+            let first = segments.partition_point(|segment| segment.base_offset <= from.0).saturating_sub(1);
+            let mut found = Vec::new();
+            for segment in segments.iter().skip(first) {
+                for aborted in segment.aborted()? {
+                    if aborted.last_offset >= from.0 && aborted.first_offset < until.0 {
+                        found.push(aborted);
+                    }
+                    // All transactions that began before this point have ended: none that comes later can matter.
+                    if aborted.last_stable_offset >= until.0 {
+                        return Ok(found);
+                    }
                 }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 }
 
@@ -154,6 +161,11 @@ impl SegmentReader {
     pub fn next_run(&mut self, bytes_max: u32) -> Result<Option<BatchRun>, ReadError> {
         self.runs.next_run(bytes_max)
     }
+}
+
+fn missing_at_end(segment: &Segment, position: u64, from: Offset, until: Offset) -> ReadError {
+    let what = format!("offsets {from} to {until} are missing at its end");
+    segment.read_error(ScanError::Bad { position, what })
 }
 
 /// The batches of a closed segment, run after run.
@@ -192,8 +204,7 @@ impl Runs {
         let Some(first) = scan.next().map_err(|e| self.segment.read_error(e))? else {
             // A file that was cut at a batch's end must not leave as a whole segment.
             if self.next_offset < self.end_offset && !self.may_have_holes {
-                let what = format!("offsets {} to {} are missing at its end", self.next_offset, self.end_offset);
-                return Err(self.segment.read_error(ScanError::Bad { position: start, what }));
+                return Err(missing_at_end(&self.segment, start, self.next_offset, self.end_offset));
             }
             return Ok(None);
         };
@@ -236,13 +247,9 @@ impl Runs {
 
     fn read(&self, position: u64, length: u64) -> Result<Vec<u8>, ReadError> {
         let failed = |e: std::io::Error| self.segment.read_error(e.into());
-        let was_cached = is_cached(self.file.file(), position, length);
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        let read = self.file.read_at(&mut bytes, position).map_err(failed)?;
+        let read = self.file.read_gently_at(&mut bytes, position).map_err(failed)?;
         bytes.truncate(read);
-        if was_cached == Some(false) {
-            drop_cached(self.file.file(), position, length);
-        }
         Ok(bytes)
     }
 }

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::shared::Tier;
 use super::source;
 use crate::config::TierConfig;
-use crate::log::{self, Log};
+use crate::log::{self, Log, SegmentReader};
 
 /// Between two sweeps of a partition.
 const SWEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -345,24 +345,27 @@ impl Tiered {
         if local_start > from {
             return Err(TierError::Hole { from, to: local_start });
         }
-        let Some((end_offset, bytes)) = self.log.closed_segment_beyond(from) else { return Ok(None) };
-        if end_offset > committed_end {
+        match self.log.closed_segment_beyond(from) {
+            Some((end_offset, _)) if end_offset <= committed_end => {}
+            Some(_) | None => return Ok(None),
+        }
+        // Where cleaning left that one without a batch from there on it is a later one.
+        let log = self.log.clone();
+        let opened = tokio::task::spawn_blocking(move || log.segment_for_upload(from)).await;
+        let Some(segment) = opened.map_err(|_| TierError::CutOff)?? else { return Ok(None) };
+        if segment.end_offset > committed_end {
             return Ok(None);
         }
-        let result = self.upload(from, end_offset, bytes).await;
+        let result = self.upload(from, segment).await;
         if let Err(TierError::Manifest(ManifestError::Inactive { .. } | ManifestError::Fenced { .. })) = &result {
             work.session = None;
         }
         result.map(Some)
     }
 
-    async fn upload(&self, from: Offset, end: Offset, bytes_hint: u64) -> Result<UploadedSegment, TierError> {
+    async fn upload(&self, from: Offset, segment: SegmentReader) -> Result<UploadedSegment, TierError> {
         let pending = self.manifest.begin_upload(from).await?;
-        let log = self.log.clone();
-        let opened = tokio::task::spawn_blocking(move || log.segment_for_upload(from)).await;
-        let Some(segment) = opened.map_err(|_| TierError::CutOff)?? else {
-            return Err(TierError::Hole { from, to: end });
-        };
+        let (end, bytes_hint) = (segment.end_offset, segment.bytes);
         let (mut runs, aside) = source::open(segment);
         let previous_digest = self.chain_before(from).await?;
         let upload = SegmentUpload {

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use stratalog::log::{CleanError, CleanOptions, Log};
+use stratalog::log::{CleanError, CleanOptions, Log, ReadError};
 use stratalog::platform::disk::{Disk, DiskObserver, DiskOp, FileId};
-use stratalog_protocol::records::CodecId;
+use stratalog_protocol::records::{BatchIter, CodecId};
 use stratalog_types::Offset;
 
 use super::{Bench, config, read_everything, record};
-use crate::log::harness::NOW_MS;
+use crate::log::harness::{NOW_MS, range_bytes};
 
 type Hook = Box<dyn Fn(usize) -> io::Result<()> + Send + Sync>;
 
@@ -85,6 +85,79 @@ fn an_empty_cleaned_segment_is_passed_over_by_the_upload() {
     assert_eq!(reader.base_offset.0, *bench.expected(120).keys().next().unwrap());
 }
 
+/// One record that stays, then many of one key: the first segment keeps a batch, and a hole behind it.
+#[test]
+fn a_start_in_the_hole_at_the_end_of_a_cleaned_segment_is_passed_by_the_upload() {
+    let mut bench = Bench::new(config());
+    bench.append(&[record(b"stays", Some(b"v"), NOW_MS)], CodecId::NONE, None, false);
+    fill(&mut bench);
+    bench.clean(&CleanOptions::default()).unwrap();
+    let log = bench.log();
+    let first = log.closed_segments()[0];
+    assert!(first.bytes > 0 && first.end_offset > Offset(5), "{first:?}");
+    log.set_log_start_offset(Offset(5)).unwrap();
+    assert_eq!(log.closed_segment_beyond(Offset(5)), Some((first.end_offset, first.bytes)));
+    let mut reader = log.segment_for_upload(Offset(5)).unwrap().expect("a segment with batches behind the start");
+    let last = *bench.expected(121).keys().next_back().unwrap();
+    assert!(reader.base_offset >= first.end_offset && reader.end_offset > Offset(last), "from {}", reader.base_offset);
+    assert_eq!(reader.next_run(1 << 20).unwrap().unwrap().last_offset.0, last);
+    assert!(log.segment_for_upload(reader.end_offset).unwrap().is_none());
+}
+
+/// The same where no compaction has been: the end of a file is missing, and is not passed over.
+#[test]
+fn a_closed_segment_that_was_cut_is_no_hole_to_the_upload() {
+    let mut bench = Bench::new(config());
+    fill(&mut bench);
+    bench.dir().sync_queued();
+    bench.dir().close().unwrap();
+    let (path, first) = (bench.log().path().to_owned(), bench.log().closed_segments()[0]);
+    bench.open = None;
+    let file = std::fs::OpenOptions::new().write(true).open(path.join("00000000000000000000.log")).unwrap();
+    let batch_bytes = first.bytes / u64::try_from(first.end_offset.0).unwrap();
+    file.set_len(first.bytes - batch_bytes).unwrap();
+    bench.reopen();
+    let last = Offset(first.end_offset.0 - 1);
+    assert!(bench.log().segment_for_upload(Offset(0)).unwrap().is_some());
+    match bench.log().segment_for_upload(last) {
+        Err(ReadError::Corrupt { .. }) => {}
+        Err(error) => panic!("{error}"),
+        Ok(reader) => panic!("the upload goes on at {:?}", reader.map(|reader| reader.base_offset)),
+    }
+}
+
+/// Replaced segments go at once: who reads one holds its file.
+#[test]
+fn reads_under_way_keep_what_they_read() {
+    let mut bench = Bench::new(config());
+    fill(&mut bench);
+    let log = bench.log();
+    let bases: Vec<Offset> = log.closed_segments().iter().map(|segment| segment.base_offset).collect();
+    let read = |at: &Offset| log.read(*at, 1 << 20, log.log_end_offset(), true).unwrap();
+    let slices: Vec<_> = bases.iter().map(read).collect();
+    let before: Vec<Vec<u8>> = slices.iter().map(|slice| range_bytes(&slice.range)).collect();
+    let mut reader = log.segment_for_upload(bases[1]).unwrap().unwrap();
+    let bytes = log_bytes(log.path());
+    bench.clean(&CleanOptions::default()).unwrap();
+    assert!(log_bytes(log.path()) < bytes / 4, "the room is free");
+    let after: Vec<Vec<u8>> = slices.iter().map(|slice| range_bytes(&slice.range)).collect();
+    assert_eq!(after, before);
+    let mut uploaded = Vec::new();
+    while let Some(run) = reader.next_run(200).unwrap() {
+        uploaded.extend_from_slice(&run.bytes);
+    }
+    assert_eq!(uploaded, before[1]);
+    // A new read finds what took their place.
+    let slice = log.read(bases[1], 1 << 20, log.log_end_offset(), true).unwrap();
+    assert!(slice.base_offset > bases[1] && range_bytes(&slice.range).len() < before[1].len());
+}
+
+fn log_bytes(directory: &Path) -> u64 {
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let logs = files.filter(|file| file.file_name().to_string_lossy().contains(".log"));
+    logs.map(|file| file.metadata().unwrap().len()).sum()
+}
+
 /// Of a run of more batches than are copied at a time.
 #[test]
 fn many_batches_that_stay_whole_are_copied() {
@@ -121,10 +194,28 @@ fn segments_that_are_removed_under_a_round_are_a_change() {
 
 /// Each round replaces segments that somebody looks through.
 #[test]
-fn a_look_by_time_survives_the_swaps() {
+fn reads_and_looks_by_time_survive_the_swaps() {
     let mut bench = Bench::new(config());
     fill(&mut bench);
     let done = Arc::new(AtomicBool::new(false));
+    let reading = {
+        let (done, log) = (done.clone(), bench.log());
+        std::thread::spawn(move || {
+            while !done.load(Ordering::SeqCst) {
+                let mut at = Offset(0);
+                loop {
+                    let slice = log.read(at, 1000, log.log_end_offset(), true).unwrap();
+                    let bytes = range_bytes(&slice.range);
+                    assert!(BatchIter::new(&bytes).all(|batch| batch.unwrap().crc_matches()));
+                    if slice.next_offset <= at {
+                        break;
+                    }
+                    at = slice.next_offset;
+                }
+                log.aborted_transactions(Offset(0), log.log_end_offset()).unwrap();
+            }
+        })
+    };
     let looking = {
         let (done, log) = (done.clone(), bench.log());
         std::thread::spawn(move || {
@@ -137,7 +228,7 @@ fn a_look_by_time_survives_the_swaps() {
         })
     };
     for _ in 0..40 {
-        if looking.is_finished() {
+        if looking.is_finished() || reading.is_finished() {
             break;
         }
         fill(&mut bench);
@@ -145,4 +236,5 @@ fn a_look_by_time_survives_the_swaps() {
     }
     done.store(true, Ordering::SeqCst);
     looking.join().unwrap();
+    reading.join().unwrap();
 }
