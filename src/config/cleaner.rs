@@ -4,6 +4,16 @@ use std::time::Duration;
 
 use super::settings::Settings;
 
+/// The keys that a running cleaner looks up each time: those that Kafka's takes over too.
+pub const CLEANER_KEYS: &[&str] = &[
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.buffer.size",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.threads",
+];
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CleanerConfig {
     pub enable: bool,

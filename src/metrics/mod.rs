@@ -231,6 +231,10 @@ metrics! {
         "log_cleaner_overdue" in Seconds, "Longest time that a record waits for the cleaner beyond max.compaction.lag.ms";
     log_cleaner_idle: FloatGauge = FloatGauge::default(),
         "log_cleaner_idle" in Seconds, "Time since a cleaner thread last looked for something to clean";
+    log_cleaner_threads: Gauge = Gauge::default(),
+        "log_cleaner_threads", "Threads that compact, of log.cleaner.threads";
+    log_cleaner_io: Counter = Counter::default(),
+        "log_cleaner_io" in Bytes, "Bytes that compaction read and wrote";
     log_cleaner_uncleanable_partitions: Gauge = Gauge::default(),
         "log_cleaner_uncleanable_partitions", "Partitions set aside because their compaction failed";
     log_cleaner_uncleanable_bytes: Gauge = Gauge::default(),

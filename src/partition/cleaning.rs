@@ -23,7 +23,7 @@ use crate::platform::lock;
 /// Between two looks at the configuration and at the threads.
 const TICK: Duration = Duration::from_secs(1);
 /// A partition that was set aside and has not changed is tried again after so long.
-const SET_ASIDE: Duration = Duration::from_secs(600);
+const SET_ASIDE_MS: i64 = 600_000;
 
 pub type ConfigNow = Box<dyn Fn() -> CleanerConfig + Send + Sync>;
 
@@ -47,7 +47,7 @@ struct State {
 struct SetAside {
     /// What was to be cleaned when it failed.
     dirt: Dirt,
-    since: Instant,
+    since_ms: i64,
 }
 
 impl Cleaner {
@@ -89,6 +89,8 @@ impl Cleaner {
                 Err(error) => tracing::warn!(%error, "no further cleaner thread"),
             }
         }
+        self.metrics.log_cleaner_threads.set(i64::try_from(workers.len()).unwrap_or(i64::MAX));
+        self.metrics.log_cleaner_io.inc_by(self.pace.take_spent_bytes());
         let state = lock(&self.state);
         let since = state.last_run.map_or(0.0, |at| at.elapsed().as_secs_f64());
         self.metrics.log_cleaner_idle.set(since);
@@ -152,11 +154,11 @@ impl Cleaner {
 
     fn set_aside(&self, partition: &TopicPartition, dirt: Dirt, error: &CleanError) {
         tracing::error!(
-            %partition, retry_after_seconds = SET_ASIDE.as_secs(),
+            %partition, retry_after_seconds = SET_ASIDE_MS / 1000,
             "not compacted, and set aside until it changes: {}", super::tier::chain(error)
         );
         let mut state = lock(&self.state);
-        state.set_aside.insert(partition.clone(), SetAside { dirt, since: Instant::now() });
+        state.set_aside.insert(partition.clone(), SetAside { dirt, since_ms: self.partitions.clock.now_ms() });
     }
 
     /// The dirtiest of the logs that are dirty enough, or overdue; nobody else takes it until its round is over.
@@ -215,7 +217,8 @@ impl Cleaner {
     fn is_set_aside(&self, partition: &TopicPartition, dirt: &Dirt) -> bool {
         let state = lock(&self.state);
         let aside = state.set_aside.get(partition);
-        aside.is_some_and(|aside| aside.dirt.end_offset == dirt.end_offset && aside.since.elapsed() < SET_ASIDE)
+        let waits = |aside: &SetAside| self.partitions.clock.now_ms().saturating_sub(aside.since_ms) < SET_ASIDE_MS;
+        aside.is_some_and(|aside| aside.dirt.end_offset == dirt.end_offset && waits(aside))
     }
 }
 

@@ -1,12 +1,14 @@
 //! The parts of a cleaning that need no log.
 
+use std::time::Duration;
+
 use stratalog_protocol::records::{BatchBuilder, BatchHeader, NewRecord};
 
 use super::cleaned_segment::CleanedSegment;
 use super::groups::{Limits, Sized, lengths};
 use super::keyed_hash::HashKey;
 use super::offset_map::OffsetMap;
-use super::pace::Pace;
+use super::pace::{Budget, Pace};
 use crate::platform::disk::Disk;
 
 fn hex(halves: (u64, u64)) -> String {
@@ -89,4 +91,41 @@ fn a_cleaned_segment_writes_its_index_entries_as_they_come() {
     assert_eq!(index_bytes("index"), segment.indexes.offsets.entries() * 8);
     assert_eq!(index_bytes("timeindex"), segment.indexes.times.entries() * 12);
     assert_eq!(segment.indexes.offsets.entries(), 19_999);
+}
+
+/// By the budget's own time: what was spent never goes beyond what the rates of that time allow by more than one piece.
+#[test]
+fn a_rate_bounds_what_is_spent() {
+    const PIECE_BYTES: u64 = 700;
+    let mut budget = Budget::new(1000.0);
+    let (mut now, mut spent, mut allowed) = (Duration::ZERO, 0, 0.0);
+    for (rate, rounds) in [(1000.0, 100), (50_000.0, 1000), (10.0, 5), (1_000_000.0, 1000)] {
+        // Slower in the middle of a debt: it is paid back at the new rate.
+        budget.spend(PIECE_BYTES, now);
+        spent += PIECE_BYTES;
+        budget.set_rate(rate, now);
+        let began = now;
+        for _ in 0..rounds {
+            let pause = budget.pause().expect("a piece was spent");
+            // Half of it is not enough.
+            budget.settle(now + pause / 2);
+            assert!(budget.pause().is_some());
+            now += pause;
+            budget.settle(now);
+            assert_eq!(budget.pause(), None, "a pause is as long as it has to be");
+            budget.spend(PIECE_BYTES, now);
+            spent += PIECE_BYTES;
+            let so_far = allowed + (now - began).as_secs_f64() * rate;
+            assert!(spent as f64 <= so_far + PIECE_BYTES as f64 + 1.0, "{spent} bytes, {so_far} are allowed");
+            assert!(spent as f64 >= so_far * 0.99, "{spent} bytes, though {so_far} are allowed");
+        }
+        allowed += (now - began).as_secs_f64() * rate;
+    }
+    // Nothing is saved up for later.
+    now += Duration::from_secs(1000);
+    budget.set_rate(1000.0, now);
+    budget.spend(5000, now);
+    assert!(budget.pause().is_some_and(|pause| pause >= Duration::from_secs(5)));
+    budget.set_rate(f64::MAX, now);
+    assert_eq!(budget.pause(), None);
 }

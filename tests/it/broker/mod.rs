@@ -1,5 +1,6 @@
 //! The broker in this process, over loopback, through our own client.
 
+mod cleaner;
 mod healing;
 mod health;
 mod retention;

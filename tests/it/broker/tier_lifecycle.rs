@@ -39,12 +39,12 @@ pub(super) fn partition(running: &Running) -> Arc<Partition> {
     running.node.partitions.get(id, 0).unwrap()
 }
 
-fn set(name: &str, value: &str) -> (String, ConfigOperation) {
+pub(super) fn set(name: &str, value: &str) -> (String, ConfigOperation) {
     (name.to_owned(), ConfigOperation::Set(value.to_owned()))
 }
 
 /// Looks until it is so; a test that waits in vain ends by the harness's patience.
-async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+pub(super) async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
     for _ in 0..1500 {
         if is_so().await {
             return;
