@@ -15,7 +15,7 @@ use super::ended::{EndedTransactions, delete_horizon_ms};
 use super::offset_map::{OffsetMap, Survivor};
 use super::pace::Pace;
 use super::rebuild::{self, select};
-use super::source::Headers;
+use super::source::{Headers, Order};
 use super::{CleanError, Cleaned, OUTPUT_BYTES_MAX, corrupt};
 use crate::log::append::marker_of;
 use crate::log::producers::ProducerState;
@@ -104,12 +104,14 @@ impl CleanPass<'_> {
     pub fn segment(&mut self, segment: &Segment) -> Result<(), CleanError> {
         let headers = Headers::of(segment)?;
         let mut scan = headers.scan();
+        let mut order = Order::of(segment);
         // Batches that stay as they are, one behind the other.
         let mut run: Option<Range<u64>> = None;
         while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {
             if self.pace.is_stopped() {
                 return Err(CleanError::Stopped);
             }
+            order.check(&at.header, at.position)?;
             self.cleaned.bytes_before += at.header.batch_bytes() as u64;
             if self.stays_by_survivors(&at.header) {
                 match &mut run {

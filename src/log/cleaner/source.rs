@@ -13,9 +13,35 @@ use crate::platform::disk::DiskFile;
 const CHECKSUM: &str = "the checksum of a batch does not match";
 const SHORTER: &str = "the file is shorter than it was";
 
+/// The offsets of a segment's batches rise, and stay inside it. A base offset is under no checksum: by a wrong one the
+/// records of a batch would be older or younger than they are, and the wrong ones would go.
+pub struct Order<'a> {
+    segment: &'a Segment,
+    next_offset: i64,
+    end_offset: i64,
+}
+
+impl<'a> Order<'a> {
+    pub fn of(segment: &'a Segment) -> Order<'a> {
+        Order { segment, next_offset: segment.base_offset, end_offset: segment.next_offset() }
+    }
+
+    pub fn check(&mut self, header: &BatchHeader, position: u64) -> Result<(), CleanError> {
+        let (from, until) = (header.base_offset, header.next_offset());
+        if from < self.next_offset || until <= from || until > self.end_offset {
+            let what =
+                format!("offsets {from} to {until} are not between {} and {}", self.next_offset, self.end_offset);
+            return Err(damaged(self.segment, position, &what));
+        }
+        self.next_offset = until;
+        Ok(())
+    }
+}
+
 /// Reads whole batches, about a buffer's worth at a time.
 pub struct Source<'a> {
     segment: &'a Segment,
+    order: Order<'a>,
     file: DiskFile,
     size_bytes: u64,
     /// Of what is in `buffer`, and how much of it was taken.
@@ -36,7 +62,7 @@ impl<'a> Source<'a> {
     ) -> Result<Source<'a>, CleanError> {
         let file = segment.file().map_err(|e| segment.read_error(e.into()))?;
         let size_bytes = segment.size_bytes();
-        Ok(Source { segment, file, size_bytes, position, taken: 0, buffer, filled: 0, pace })
+        Ok(Source { segment, order: Order::of(segment), file, size_bytes, position, taken: 0, buffer, filled: 0, pace })
     }
 
     /// The next batch, its checksum checked; `None` at the end of the segment.
@@ -55,6 +81,7 @@ impl<'a> Source<'a> {
         if !batch.crc_matches() {
             return Err(damaged(self.segment, at, CHECKSUM));
         }
+        self.order.check(&batch.header, at)?;
         Ok(Some(batch))
     }
 

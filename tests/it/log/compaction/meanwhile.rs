@@ -130,6 +130,32 @@ fn a_closed_segment_that_was_cut_is_no_hole_to_the_upload() {
     }
 }
 
+/// No checksum covers a base offset: by a wrong one the records of a batch are older or younger than they are.
+#[test]
+fn a_wrong_base_offset_is_damage_and_takes_nothing_away() {
+    let mut bench = Bench::new(config());
+    fill(&mut bench);
+    let log = bench.log();
+    let base = log.closed_segments()[1].base_offset;
+    let file = log.path().join(format!("{:020}.log", base.0));
+    let whole = std::fs::read(&file).unwrap();
+    let before: usize = BatchIter::new(&whole).take(2).map(|batch| batch.unwrap().bytes.len()).sum();
+    let before_bytes = log_bytes(log.path());
+    for bit in 0..64 {
+        let mut wrong = whole.clone();
+        wrong[before + bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&file, &wrong).unwrap();
+        match bench.clean(&CleanOptions::default()) {
+            Err(CleanError::Corrupt { .. }) => {}
+            answer => panic!("bit {bit}: {answer:?}"),
+        }
+        assert_eq!(log_bytes(log.path()), before_bytes, "bit {bit}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    bench.clean(&CleanOptions::default()).unwrap();
+    bench.check(false);
+}
+
 /// Replaced segments go at once: who reads one holds its file.
 #[test]
 fn reads_under_way_keep_what_they_read() {
