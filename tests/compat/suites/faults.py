@@ -10,10 +10,10 @@ import pathlib
 import time
 
 from harness import broker as brokers, processes
-from harness.injection import Injection
+from harness.injection import Injection, flip_in_memory
 from harness.load import RETRIABLE, Load
 from harness.report import Report, Skip, check
-from harness.wire import Connection
+from harness.wire import Connection, records_of
 
 KAFKA_STORAGE_ERROR = 56
 # Small segments, so that some are closed; nothing is tiered where a case does not say so.
@@ -421,6 +421,35 @@ class Faults:
                   f"verify: {verified.stdout[-500:]} {verified.stderr[-500:]}")
             self.named(broker, found[0].name)
             return f"readers hear {sorted(errors - {0})}"
+
+    def case_a_bit_flipped_in_a_cached_chunk(self):
+        """In the broker's memory, where no checksum of a chunk is looked at again: the batch's own tells every client."""
+        with self.broker() as broker:
+            self.topics(broker, {})
+            with self.load(broker) as load:
+                load.wait_for(HURT, 300)
+            for topic in (HURT[0], WELL[0]):
+                broker.flush(topic)
+                broker.evict(topic)
+            base, first = load.partitions[HURT].acknowledged[20]
+            with Connection(broker.bootstrap, timeout_s=60) as connection:
+                error, _, data = connection.fetch(*HURT, base)
+                check(error == 0 and len(records_of(data)) > 0, f"not readable before: error {error}")
+                places = flip_in_memory(broker.pid, load.partitions[HURT].value(first))
+                check(places > 0, "no chunk of it is in memory")
+                error, _, data = connection.fetch(*HURT, base)
+                believed = False
+                try:
+                    believed = error == 0 and len(records_of(data)) > 0
+                except AssertionError as refused:
+                    check("checksum" in str(refused), f"refused for something else: {refused}")
+                check(not believed, "a flipped record was believed")
+            load.partitions[WELL].verify(broker.bootstrap)
+            # What is loaded again is right.
+            broker.kill()
+            broker.restart()
+            self.verify(load, broker)
+            return f"flipped in {places} places; the fetch answers {error}"
 
     def case_a_damaged_segment_is_not_uploaded(self):
         """A rotten batch never leaves as good: the upload stops there and names it."""
