@@ -46,6 +46,8 @@ class Start:
 
     def produce(self, contender, total):
         contender.create_quietly("t0", DATA_PARTITIONS, **{"flush.messages": NEVER, "segment.bytes": str(64 << 20)})
+        for partition in range(DATA_PARTITIONS):
+            contender.wait_for_leader("t0", partition)
         self.bench.load("produce", contender, topic="t0", partitions=DATA_PARTITIONS, connections=4, in_flight=5,
                         batch_bytes=65_536, total_bytes=total)
 
