@@ -42,12 +42,12 @@ class Start:
         for first in range(0, partitions, PARTITIONS_PER_TOPIC):
             count = min(PARTITIONS_PER_TOPIC, partitions - first)
             contender.create_quietly(f"t{first}", count)
+            wait_for_leaders(contender, f"t{first}", count)
             self.bench.ask_loadgen("prepare", contender, topic=f"t{first}", partitions=count)
 
     def produce(self, contender, total):
         contender.create_quietly("t0", DATA_PARTITIONS, **{"flush.messages": NEVER, "segment.bytes": str(64 << 20)})
-        for partition in range(DATA_PARTITIONS):
-            contender.wait_for_leader("t0", partition)
+        wait_for_leaders(contender, "t0", DATA_PARTITIONS)
         self.bench.load("produce", contender, topic="t0", partitions=DATA_PARTITIONS, connections=4, in_flight=5,
                         batch_bytes=65_536, total_bytes=total)
 
@@ -77,6 +77,12 @@ class Start:
 
     def new_row(self, name):
         return self.row(name, bar=1.0, metric="start_s", unit="s", less_is_better=True, extras=COST)
+
+
+def wait_for_leaders(contender, topic, partitions):
+    """A broker of Kafka takes partitions over one after the other, some time after their creation was answered."""
+    for partition in range(partitions):
+        contender.wait_for_leader(topic, partition)
 
 
 def settings():
