@@ -76,23 +76,21 @@ impl Log {
         Ok(())
     }
 
-    /// A start that was assumed is lowered to what somebody else knows of it.
+    /// Lowers a start that was assumed to what somebody else knows of it. It was where no checkpoint has it: the first
+    /// segment's was taken. Every move of a start writes an entry first, so either none took place, or the entry was lost.
     pub fn lower_assumed_start(&self, offset: Offset) {
+        if offset >= self.log_start_offset() {
+            return;
+        }
         // A start that is being moved has its entry before anybody sees it.
         let _appender = lock(&self.append);
-        if self.log_start_was_assumed() && offset < self.log_start_offset() {
+        if self.dir.log_start(&self.topic_partition).is_none() {
             tracing::warn!(
                 partition = %self.topic_partition, from = %self.log_start_offset(), to = %offset,
                 "no checkpoint has the log start: it is the manifest's"
             );
             self.log_start.fetch_min(offset.0, Ordering::SeqCst);
         }
-    }
-
-    /// Whether no checkpoint has the log start, so that the first segment's was taken: every move of it writes an entry
-    /// first, so either none took place, or the entry was lost, and more may be shown than before, never less.
-    pub fn log_start_was_assumed(&self) -> bool {
-        self.dir.log_start(&self.topic_partition).is_none()
     }
 }
 

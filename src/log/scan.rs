@@ -28,6 +28,26 @@ impl BatchAt {
     }
 }
 
+/// Why a batch cannot have the offsets that its header says, where `expected` is the next one and no batch has `end` or one
+/// behind it. A base offset is under no CRC.
+pub fn contradiction(header: &BatchHeader, expected: i64, may_have_holes: bool, end: i64) -> Option<String> {
+    let (begins, last) = (header.base_offset, header.last_offset());
+    if begins < expected || header.last_offset_delta < 0 {
+        Some(format!("offset {begins} after offset {}", expected.saturating_sub(1)))
+    } else if begins > expected && !may_have_holes {
+        Some(jump(begins, expected))
+    } else if last >= end {
+        Some(format!("offset {last} behind the end {end}: the base offset is wrong"))
+    } else {
+        None
+    }
+}
+
+/// What is wrong with a batch that begins at `begins`, where nothing may be missing.
+pub fn jump(begins: i64, expected: i64) -> String {
+    format!("offset {begins} where {expected} should be: a base offset is wrong, or batches are missing")
+}
+
 #[derive(Debug)]
 pub enum ScanError {
     Io(io::Error),
@@ -100,28 +120,16 @@ impl<'f> HeaderScan<'f> {
         if at.end() > self.end {
             return Err(bad(format!("a batch of {} bytes ends after the file", header.batch_bytes())));
         }
+        // Before the first batch nobody may know what is missing.
+        let may_have_holes = !self.is_gapless || self.next_offset_min == i64::MIN;
         if self.is_judged
-            && let Some(what) = self.contradiction(&header)
+            && let Some(what) = contradiction(&header, self.next_offset_min, may_have_holes, self.end_offset)
         {
             return Err(bad(what));
         }
         self.next_offset_min = header.next_offset();
         self.position = at.end();
         Ok(Some(at))
-    }
-
-    /// Why a batch cannot have the offsets that its header says.
-    fn contradiction(&self, header: &BatchHeader) -> Option<String> {
-        let (base, last, expected) = (header.base_offset, header.last_offset(), self.next_offset_min);
-        if base < expected || header.last_offset_delta < 0 {
-            Some(format!("offset {base} after offset {}", expected.saturating_sub(1)))
-        } else if base > expected && self.is_gapless && expected > i64::MIN {
-            Some(format!("offset {base} where {expected} should be: a base offset is wrong, or batches are missing"))
-        } else if last >= self.end_offset {
-            Some(format!("offset {last} behind the end {}: the base offset is wrong", self.end_offset))
-        } else {
-            None
-        }
     }
 
     fn header_bytes(&mut self) -> Result<&[u8], ScanError> {

@@ -10,7 +10,7 @@ use stratalog_protocol::records::BatchHeader;
 
 use crate::log::error::Error;
 use crate::log::recovery::walk::{batch_crc, next_good};
-use crate::log::scan::{BatchAt, HeaderScan, ScanError};
+use crate::log::scan::{BatchAt, HeaderScan, ScanError, contradiction};
 use crate::platform::disk::{Disk, DiskFile, drop_cached, is_cached};
 
 const READ_BYTES: usize = 256 << 10;
@@ -53,13 +53,11 @@ pub struct Ends {
 impl Ends {
     /// Why a batch cannot lie where its header says, if `expected` is the next offset.
     fn contradiction(self, expected: i64, header: &BatchHeader) -> Option<String> {
+        let found = contradiction(header, expected, true, self.segment.unwrap_or(i64::MAX));
+        if found.is_some() {
+            return found;
+        }
         let (begins, last) = (header.base_offset, header.last_offset());
-        if begins < expected {
-            return Some(format!("offset {begins} after offset {}", expected - 1));
-        }
-        if let Some(end) = self.segment.filter(|end| last >= *end) {
-            return Some(format!("offset {last} behind the segment's end {end}: the base offset is wrong"));
-        }
         // What was compacted away lies in closed segments, or was when this one was.
         let over = self.synced.filter(|synced| begins > expected && last >= *synced)?;
         Some(format!(

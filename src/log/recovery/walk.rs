@@ -17,7 +17,7 @@ use stratalog_types::{LeaderEpoch, Offset};
 use crate::log::config::LogConfig;
 use crate::log::epochs::EpochStart;
 use crate::log::names;
-use crate::log::scan::{BatchAt, HeaderScan, ScanError};
+use crate::log::scan::{BatchAt, HeaderScan, ScanError, contradiction};
 use crate::log::segment::Indexes;
 use crate::log::segment::index::{self, Index, OffsetEntry, TimeEntry};
 use crate::platform::disk::DiskFile;
@@ -66,15 +66,9 @@ impl Bounds {
 
     /// Why a batch of the segment with this base offset cannot have its offsets, if `expected` is the next one.
     fn contradiction(self, base: i64, expected: i64, header: &BatchHeader) -> Option<String> {
-        let (begins, last) = (header.base_offset, header.last_offset());
-        if begins < expected || header.last_offset_delta < 0 || last - base > i64::from(i32::MAX) {
-            Some(format!("offset {begins} after offset {}", expected - 1))
-        } else if begins > expected && last >= self.holes_below {
-            Some(format!("offset {begins} where {expected} should be: a base offset is wrong, or batches are missing"))
-        } else {
-            let end = self.end.filter(|end| last >= *end)?;
-            Some(format!("offset {last} behind the segment's end {end}: the base offset is wrong"))
-        }
+        // Relative offsets of an index have 31 bits.
+        let end = self.end.unwrap_or(i64::MAX).min(base.saturating_add(i64::from(i32::MAX) + 1));
+        contradiction(header, expected, header.last_offset() < self.holes_below, end)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic;
 use super::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
 use super::{Effort, Indexes, Segment, check};
 use crate::log::error::ReadError;
-use crate::log::scan::{BatchAt, HeaderScan, ScanError};
+use crate::log::scan::{BatchAt, HeaderScan, ScanError, jump};
 use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
@@ -152,9 +152,7 @@ impl Segment {
         let expected = if at.position == 0 { Some(self.base_offset) } else { follows };
         let is_in_line = begins <= offset && expected.is_none_or(|expected| expected == begins);
         if !is_in_line && !may_have_holes() {
-            let expected = expected.unwrap_or(offset);
-            let what =
-                format!("offset {begins} where {expected} should be: a base offset is wrong, or batches are missing");
+            let what = jump(begins, expected.unwrap_or(offset));
             return Err(self.read_error(ScanError::Bad { position: at.position, what }));
         }
         if !is_by_index {

@@ -207,7 +207,7 @@ impl Tiered {
     /// manifest.
     pub fn agreed_log_start(&self) -> Offset {
         let view = self.view();
-        if view.is_known() && view.tiered_end_offset().is_some() && self.log.log_start_was_assumed() {
+        if view.is_known() && view.tiered_end_offset().is_some() {
             self.log.lower_assumed_start(view.log_start_offset());
         }
         self.log.log_start_offset()
