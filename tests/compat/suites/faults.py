@@ -396,15 +396,20 @@ class Faults:
             broker.restart()
             self.verify(load, broker)
 
+    def in_the_tier_alone(self, broker) -> Load:
+        """All that was acknowledged and is closed: its local copies are gone."""
+        self.topics(broker, {})
+        with self.load(broker) as load:
+            load.wait_for(HURT, 300)
+        for topic in (HURT[0], WELL[0]):
+            broker.flush(topic)
+            broker.evict(topic)
+        return load
+
     def case_a_bit_flipped_in_an_object(self):
         """Nobody reads a wrong record: a named error for who asks, and `tier verify` finds it."""
         with self.broker() as broker:
-            self.topics(broker, {})
-            with self.load(broker) as load:
-                load.wait_for(HURT, 300)
-            for topic in (HURT[0], WELL[0]):
-                broker.flush(topic)
-                broker.evict(topic)
+            load = self.in_the_tier_alone(broker)
             listed = json.loads(broker.tier("ls", "--topic", HURT[0], "--format", "json"))
             oldest = listed["partitions"][0]["segments"][0]["object"]
             found = [path for path in (broker.data_dir / "tier").rglob("*.seg") if path.name == oldest.rsplit("/", 1)[-1]]
@@ -425,12 +430,7 @@ class Faults:
     def case_a_bit_flipped_in_a_cached_chunk(self):
         """In the broker's memory, where no checksum of a chunk is looked at again: the batch's own tells every client."""
         with self.broker() as broker:
-            self.topics(broker, {})
-            with self.load(broker) as load:
-                load.wait_for(HURT, 300)
-            for topic in (HURT[0], WELL[0]):
-                broker.flush(topic)
-                broker.evict(topic)
+            load = self.in_the_tier_alone(broker)
             base, first = load.partitions[HURT].acknowledged[20]
             with Connection(broker.bootstrap, timeout_s=60) as connection:
                 error, _, data = connection.fetch(*HURT, base)

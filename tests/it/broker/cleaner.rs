@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +14,7 @@ use stratalog::clock::Clock;
 use stratalog::config::{self, CleanerConfig, Sources};
 use stratalog::metrics::Metrics;
 use stratalog::net::client::{
-    Client, ClientConfig, Error, IsolationLevel, OffsetSpec, OutgoingRecord, Producer, ProducerSettings,
-    parse_bootstrap, visible_records,
+    Client, ClientConfig, OffsetSpec, OutgoingRecord, Producer, ProducerSettings, parse_bootstrap,
 };
 use stratalog::partition::{Cleaner, Partition};
 use stratalog::platform::disk::Disk;
@@ -28,7 +27,7 @@ use stratalog_types::Offset;
 use tokio::sync::watch;
 
 use super::tier_lifecycle::{set, until};
-use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce, timestamp};
+use super::tiering::{SMALL_SEGMENTS, compare, each_record, offset_of, produce, timestamp};
 use super::{client, topic};
 use crate::api::{BROKER, Fixture};
 
@@ -96,19 +95,8 @@ async fn write(client: &mut Client, name: &str, offsets: Range<i64>, keys: i64, 
 
 /// The offsets that a consumer sees.
 async fn seen(client: &mut Client, name: &str, from: i64, to: i64) -> Vec<i64> {
-    let (mut next, mut offsets) = (from, Vec::new());
-    while next < to {
-        let wait = Duration::from_millis(500);
-        let fetched = client.fetch(name, &[(0, next)], wait, 300_000, IsolationLevel::ReadUncommitted).await.unwrap();
-        for partition in &fetched {
-            assert!(!partition.out_of_range, "offset {next} is out of range");
-            next = visible_records(partition, next, IsolationLevel::ReadUncommitted, |fetched| {
-                offsets.push(fetched.record.offset);
-                Ok::<_, Error>(ControlFlow::Continue(()))
-            })
-            .unwrap();
-        }
-    }
+    let mut offsets = Vec::new();
+    each_record(client, name, from, to, |record| offsets.push(record.offset)).await;
     offsets
 }
 

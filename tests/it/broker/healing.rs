@@ -10,8 +10,8 @@ use stratalog::net::client::{ConfigOperation, OffsetSpec};
 use stratalog::partition::Partition;
 
 use super::tier_lifecycle::partition;
-use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce};
-use super::{client, start, topic};
+use super::tiering::{compare, moved_up, offset_of, produce};
+use super::{client, start};
 
 const RECORDS: i64 = 6000;
 /// Nothing expires, of records that are old.
@@ -43,10 +43,7 @@ fn overwrite(file: &Path, position: u64, bytes: &[u8]) {
 
 async fn tiered(directory: &Path, settings: &[(&str, &str)]) -> Running {
     let running = start(directory, settings).await;
-    let mut one = client(&running);
-    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
-    produce(&mut one, "t", 0, RECORDS).await;
-    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
+    let mut one = moved_up(&running, RECORDS).await;
     produce(&mut one, "t", RECORDS, RECORDS + 100).await;
     running
 }
@@ -121,11 +118,7 @@ async fn an_end_that_was_lost_here_goes_on_at_the_tiers() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("t-0");
     let running = start(dir.path(), QUICK).await;
-    let mut one = client(&running);
-    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
-    produce(&mut one, "t", 0, RECORDS).await;
-    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
-    drop(one);
+    drop(moved_up(&running, RECORDS).await);
     running.stop().await.unwrap();
     // The empty active segment and the last closed one.
     let all = segments(&home);

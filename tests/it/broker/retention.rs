@@ -10,8 +10,8 @@ use stratalog_types::Offset;
 
 use super::healing::segments;
 use super::tier_lifecycle::partition;
-use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce};
-use super::{client, start, topic};
+use super::tiering::{compare, moved_up, offset_of};
+use super::{client, start};
 
 const RECORDS: i64 = 4000;
 /// Records of 2023 are younger, and what has the time 0 is older.
@@ -22,11 +22,7 @@ const QUIET: &[(&str, &str)] = &[("log.retention.ms", "-1"), ("log.local.retenti
 /// A log of several closed segments, of which nothing is in memory.
 async fn started_again(directory: &Path) -> Running {
     let running = start(directory, QUIET).await;
-    let mut one = client(&running);
-    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
-    produce(&mut one, "t", 0, RECORDS).await;
-    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
-    drop(one);
+    drop(moved_up(&running, RECORDS).await);
     running.stop().await.unwrap();
     start(directory, QUIET).await
 }

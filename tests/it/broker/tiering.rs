@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use stratalog::broker::Running;
 use stratalog::net::client::{
     Client, Error, IsolationLevel, OffsetSpec, OutgoingRecord, Producer, ProducerSettings, visible_records,
 };
+use stratalog_protocol::records::RecordRef;
 
 use super::{client, start, topic};
 
@@ -44,8 +46,23 @@ pub(super) async fn produce(client: &mut Client, name: &str, from: i64, to: i64)
     producer.flush(client).await.unwrap();
 }
 
-/// Reads from `from` to `to` and compares every record.
-pub(super) async fn compare(client: &mut Client, name: &str, from: i64, to: i64) {
+/// Makes the topic `t`, of small segments, and moves so many records to the tier.
+pub(super) async fn moved_up(running: &Running, records: i64) -> Client {
+    let mut one = client(running);
+    one.create_topic(&topic("t", SMALL_SEGMENTS), false).await.unwrap();
+    produce(&mut one, "t", 0, records).await;
+    assert!(running.control.flush("t".to_owned(), true).await.unwrap().complete);
+    one
+}
+
+/// Hands on each record that a consumer sees from `from` to `to`; answers the offset that it would fetch next.
+pub(super) async fn each_record(
+    client: &mut Client,
+    name: &str,
+    from: i64,
+    to: i64,
+    mut take: impl FnMut(&RecordRef<'_>),
+) -> i64 {
     let mut next = from;
     while next < to {
         let wait = Duration::from_millis(500);
@@ -53,17 +70,24 @@ pub(super) async fn compare(client: &mut Client, name: &str, from: i64, to: i64)
         for partition in &fetched {
             assert!(!partition.out_of_range, "offset {next} is out of range");
             next = visible_records(partition, next, IsolationLevel::ReadUncommitted, |fetched| {
-                let record = &fetched.record;
-                let offset = record.offset;
-                assert_eq!(record.key, Some(offset.to_string().as_bytes()));
-                assert_eq!(record.value, Some(value(offset).as_slice()));
-                assert_eq!(record.timestamp, timestamp(offset));
+                take(&fetched.record);
                 Ok::<_, Error>(ControlFlow::Continue(()))
             })
             .unwrap();
         }
     }
-    assert_eq!(next, to);
+    next
+}
+
+/// Reads from `from` to `to` and compares every record.
+pub(super) async fn compare(client: &mut Client, name: &str, from: i64, to: i64) {
+    let next = each_record(client, name, from, to, |record| {
+        let offset = record.offset;
+        assert_eq!(record.key, Some(offset.to_string().as_bytes()));
+        assert_eq!(record.value, Some(value(offset).as_slice()));
+        assert_eq!(record.timestamp, timestamp(offset));
+    });
+    assert_eq!(next.await, to);
 }
 
 pub(super) async fn offset_of(client: &mut Client, name: &str, spec: OffsetSpec) -> i64 {
