@@ -7,8 +7,8 @@
 //! compaction may have been. A stop that finds every partition well removes it; that of the cleaner's points stays, for
 //! nothing tells which logs were compacted once.
 //!
-//! The recovery points and the cleaner's points are written, empty, before there is a log: where such a file is missing
-//! beside segments it was lost, and an empty `.damaged` says so before it is written anew.
+//! Each is written, empty, before there is a log: where one is missing beside segments it was lost, and an empty
+//! `.damaged` says so before it is written anew.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub fn read(disk: &Disk, path: &Path) -> Result<Read, Error> {
     };
     tracing::error!(
         path = %path.display(), problem, entries = offsets.len(),
-        "checkpoint is damaged: logs without an entry are read in full; what the file was is kept as .damaged"
+        "checkpoint is damaged: of logs without an entry, {}; what the file was is kept as .damaged", what_is_assumed(path)
     );
     let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
     disk.replace(&damaged, &bytes).map_err(Error::io("write", &damaged))?;
@@ -49,13 +49,21 @@ pub fn miss(disk: &Disk, directory: &Path, name: &str) -> Result<(), Error> {
     }
     let damaged = damaged_name(&path);
     if !damaged.try_exists().map_err(Error::io("look for", &damaged))? && holds_segments(directory)? {
-        tracing::error!(
-            path = %path.display(),
-            "checkpoint is missing: what it said is taken for unknown, and logs may be read in full"
-        );
+        tracing::error!(path = %path.display(), "checkpoint is missing: of each log, {}", what_is_assumed(&path));
         checkpoint::replace(disk, &damaged, "")?;
     }
     checkpoint::write_offsets(disk, &path, &OffsetsByPartition::new())
+}
+
+/// Of a log whose entry was lost.
+fn what_is_assumed(path: &Path) -> &'static str {
+    if path.ends_with(names::LOG_STARTS) {
+        "the start is that of its tier, or of its first segment: records that were deleted there are back"
+    } else if path.ends_with(names::CLEANER_POINTS) {
+        "offsets that are missing may be what compaction removed"
+    } else {
+        "everything is read at this start"
+    }
 }
 
 fn holds_segments(directory: &Path) -> Result<bool, Error> {

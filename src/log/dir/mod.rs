@@ -101,8 +101,9 @@ impl LogDir {
         let disk = options.disk;
         meta::note_if_new(&disk, &path)?;
         let meta = meta::read_or_create(&disk, &path, options.node_id, options.cluster_id.as_deref())?;
-        checkpoints::miss(&disk, &path, names::RECOVERY_POINTS)?;
-        checkpoints::miss(&disk, &path, names::CLEANER_POINTS)?;
+        for name in [names::RECOVERY_POINTS, names::LOG_STARTS, names::CLEANER_POINTS] {
+            checkpoints::miss(&disk, &path, name)?;
+        }
         let checkpoint = |name: &str| {
             let path = path.join(name);
             checkpoints::read(&disk, &path).map(|found| CheckpointFile::new(disk.clone(), path, found))

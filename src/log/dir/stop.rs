@@ -3,12 +3,11 @@
 //! Order of effects: every log takes its last sync and writes its producer snapshot, the checkpoints follow, then what
 //! the clean mark does not vouch for, and the mark is last. A crash before that finds no mark: every log is recovered.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use stratalog_types::{Offset, TopicPartition};
+use stratalog_types::Offset;
 
 use super::{LogDir, PartitionDir, checkpoints};
-use crate::log::Log;
 use crate::log::checkpoint::{self, OffsetsByPartition};
 use crate::log::error::Error;
 use crate::log::names;
@@ -56,14 +55,12 @@ impl LogDir {
         failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Checkpoints that were damaged are whole again once each partition that is here is open.
+    /// Checkpoints that were damaged are whole again once each partition that is here is open. A log start that was
+    /// assumed gets no entry: the tier may know it better, and may not have been asked yet.
     fn forget_damage(&self) -> Result<(), Error> {
         if self.recovery_points.is_whole() && self.log_starts.is_whole() {
             return Ok(());
         }
-        let start_of = |log: Arc<Log>| (log.topic_partition().clone(), log.log_start_offset());
-        let starts: Vec<(TopicPartition, Offset)> = self.open_logs().into_iter().map(start_of).collect();
-        self.log_starts.put_missing(&starts)?;
         let here = self.partitions_on_disk()?;
         let is_known = |dir: &PartitionDir| self.recovery_points.get(&dir.topic_partition).is_some();
         if here.iter().all(is_known) {

@@ -16,5 +16,6 @@ mod mending;
 mod model;
 mod offline;
 mod refusals;
+mod remembered;
 mod threads;
 mod transaction_indexes;
