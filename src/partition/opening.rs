@@ -80,6 +80,7 @@ impl Partitions {
     /// Opens every partition of the image, recovers what needs it, gives partitions that stopped uncleanly a new leader
     /// epoch before their first append, and removes the directories of deleted topics.
     pub fn open_all(&self, metadata: &Metadata, settings: &Settings, threads: usize) -> Result<(), OpenError> {
+        let _held: Vec<_> = self.log_dirs.opened().map(|dir| dir.hold_recovered_syncs()).collect();
         let image = metadata.image();
         let mut found = self.find_on_disk();
         self.remove_strays(&image, &mut found);

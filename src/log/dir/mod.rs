@@ -16,6 +16,7 @@ mod meta;
 mod options;
 mod permits;
 mod points;
+mod recovered;
 mod removal;
 mod set;
 mod space;
@@ -38,6 +39,7 @@ use self::meta::Meta;
 pub use self::options::LogDirOptions;
 use self::permits::Permits;
 pub use self::points::RecoveryPoint;
+use self::recovered::RecoveredSyncs;
 use self::removal::Removals;
 pub use self::set::{LogDirState, LogDirs};
 use self::upkeep::Upkeep;
@@ -80,6 +82,7 @@ pub struct LogDir {
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
     removals: Removals,
+    recovered_syncs: RecoveredSyncs,
     refusal_told_ms: AtomicI64,
     throttle_ms: AtomicU32,
     pub(super) metrics: Arc<Metrics>,
@@ -120,7 +123,8 @@ impl LogDir {
         }
         // After an unclean stop, too: a partition whose creation was cut short has a name that nobody has synced.
         disk.sync_directory(&path).map_err(Error::io("sync directory", &path))?;
-        removal::finish(&disk, &path)?;
+        let removals = Removals::default();
+        removals.find_left(&path, options.clock.now_ms())?;
         let health = Arc::new(Health::default());
         let metrics = options.metrics;
         let (threads_min, threads_max) = (options.sync_threads_min, options.sync_threads_max);
@@ -140,7 +144,8 @@ impl LogDir {
             walks: Permits::new(options.recovery_threads),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),
-            removals: Removals::default(),
+            removals,
+            recovered_syncs: RecoveredSyncs::default(),
             refusal_told_ms: AtomicI64::new(i64::MIN),
             throttle_ms: AtomicU32::new(0),
             metrics,
@@ -260,14 +265,6 @@ impl LogDir {
         for log in self.open_logs() {
             log.flush_if_overdue(now_ms);
         }
-    }
-
-    /// What a recovery found may not be durable yet: synced in the background, or at once where nobody else would.
-    pub(super) fn sync_recovered(&self, log: &Log) {
-        if !log.sync.is_unsynced() {
-            return;
-        }
-        if self.syncer.has_threads() { log.flush() } else { self.syncer.run_one(&log.sync) }
     }
 
     pub(super) fn register(&self, log: &Arc<Log>) {

@@ -2,8 +2,8 @@
 //!
 //! Order of effects for a directory: renamed to `topic-partition.<32 hex digits>-delete`, data directory synced, then
 //! emptied and removed, at once or after `file.delete.delay.ms`. A crash before the sync may bring the partition back;
-//! its owner removes it again. A crash after it leaves a directory whose name says what it is: the next start removes it.
-//! So it does with files that were renamed to `.deleted`.
+//! its owner removes it again. A crash after it leaves a directory whose name says what it is: it is removed after the
+//! next start, which does not wait for that. So are files that were renamed to `.deleted`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,19 @@ pub struct Removals {
 }
 
 impl Removals {
+    /// What an earlier removal left is due.
+    pub fn find_left(&self, data_directory: &Path, now_ms: i64) -> Result<(), Error> {
+        let failed = |e| Error::io("list", data_directory)(e);
+        for entry in std::fs::read_dir(data_directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.ends_with(names::DELETED_DIRECTORY_SUFFIX) && name.contains('.') && path.is_dir() {
+                self.add(path, now_ms);
+            }
+        }
+        Ok(())
+    }
+
     pub fn add(&self, path: PathBuf, due_ms: i64) {
         lock(&self.waiting).entry(due_ms).or_default().push(path);
     }
@@ -92,6 +105,11 @@ impl LogDir {
         Ok(())
     }
 
+    /// A file of an earlier life of this directory that was out of use.
+    pub(in crate::log) fn remove_left(&self, path: PathBuf) {
+        self.removals.add(path, self.clock.now_ms());
+    }
+
     /// When what goes out of use now is removed; `None`: at once.
     fn removal_due(&self, delay_ms: i64) -> Option<i64> {
         let waits = delay_ms > 0 && !self.is_below_reserve();
@@ -114,19 +132,6 @@ pub fn rename_away(disk: &Disk, data_directory: &Path, partition: &Path) -> Resu
     disk.rename(partition, &away).map_err(Error::io("rename", partition))?;
     disk.sync_directory(data_directory).map_err(Error::io("sync directory", data_directory))?;
     Ok(away)
-}
-
-/// Removes what an earlier removal left.
-pub fn finish(disk: &Disk, data_directory: &Path) -> Result<(), Error> {
-    let failed = |e| Error::io("list", data_directory)(e);
-    for entry in std::fs::read_dir(data_directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.ends_with(names::DELETED_DIRECTORY_SUFFIX) && name.contains('.') && path.is_dir() {
-            empty_and_remove(disk, &path)?;
-        }
-    }
-    Ok(())
 }
 
 pub fn empty_and_remove(disk: &Disk, directory: &Path) -> Result<(), Error> {

@@ -57,8 +57,10 @@ impl Recovery<'_> {
     pub(super) fn remove_orphans(&self, bases: &[i64]) -> Result<(), Error> {
         for (offset, suffix) in self.files {
             let orphan = names::is_index(suffix) && bases.binary_search(offset).is_err();
-            if orphan || suffix.ends_with(names::DELETED_SUFFIX) {
-                let file = names::offset_file(self.path, *offset, suffix);
+            let file = names::offset_file(self.path, *offset, suffix);
+            if suffix.ends_with(names::DELETED_SUFFIX) {
+                self.dir.remove_left(file);
+            } else if orphan {
                 self.dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
             }
         }

@@ -108,14 +108,20 @@ fn a_new_log_finds_nothing_of_a_deleted_one_of_the_same_name() {
         dir.sync_queued();
         assert!(dir.offline().is_none());
     }
+    let leaving = || {
+        let names = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with("-delete")).count()
+    };
+    assert_eq!(leaving(), 1);
     // No clean stop: what is known is what the files say.
     let dir = open_dir(directory.path());
     let log = open_log(&dir, &LogConfig::default());
     assert_eq!(log.log_start_offset(), Offset(0));
     assert_eq!(read_all(&log, Offset(0), 1000), [(0, 77)]);
     assert!(log.active_producers().is_empty());
-    let names = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    assert!(names.filter(|name| name.ends_with("-delete")).count() == 0);
+    assert_eq!(leaving(), 1, "a start does not wait for it");
+    dir.remove_due();
+    assert_eq!(leaving(), 0);
 }
 
 #[test]
@@ -248,8 +254,9 @@ fn files_of_deleted_records_keep_their_room_for_a_while() {
         append(&log, &batch(&[round], NOW_MS, 200)).unwrap();
     }
     dir.sync_queued();
+    let path = log.path().to_owned();
     let files = |suffix: &str| {
-        let names = std::fs::read_dir(log.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let names = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.ends_with(suffix)).count()
     };
     let closed = log.closed_segments();
@@ -270,11 +277,12 @@ fn files_of_deleted_records_keep_their_room_for_a_while() {
     log.set_log_start_offset(next).unwrap();
     log.delete_local_below(next).unwrap();
     assert_eq!(files(".log.deleted"), 1);
-    let path = log.path().to_owned();
     drop((log, dir));
     let dir = open_dir(directory.path());
     let log = open_log(&dir, &LogConfig { file_delete_delay_ms: 1000, ..small_segments() });
-    assert!(std::fs::read_dir(&path).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().ends_with(".deleted")));
+    assert_eq!(files(".log.deleted"), 1, "the start does not wait for it");
+    dir.remove_due();
+    assert_eq!(files(".deleted"), 0);
     assert_eq!(log.log_start_offset(), next);
 
     log.delete().unwrap();

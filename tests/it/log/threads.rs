@@ -147,3 +147,26 @@ fn with_a_larger_flush_messages_only_every_so_many_records_start_a_sync() {
     dir.sync_queued();
     assert_eq!(log.flushed().get(), Offset(5));
 }
+
+#[tokio::test]
+async fn what_a_recovery_found_is_synced_when_the_start_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let dir = open_dir(directory.path());
+        append(&open_log(&dir, &LogConfig::default()), &batch(&[1, 2], NOW_MS, 0)).unwrap();
+    }
+    let dir =
+        LogDir::open(directory.path(), LogDirOptions { sync_threads_max: 1, ..LogDirOptions::default() }).unwrap();
+    let held = dir.hold_recovered_syncs();
+    let log = open_log(&dir, &LogConfig::default());
+    // The sync of another log that was asked for later is over: this one's would be, or have begun.
+    let other = stratalog::log::Log::create(&dir, TopicPartition::new("other", 0), topic_id(), LogConfig::default());
+    let other = other.unwrap();
+    let appended = append(&other, &batch(&[3], NOW_MS, 0)).unwrap();
+    other.flushed().wait_for(appended.last_offset.next()).await.unwrap();
+    assert_eq!(log.flushed().get(), Offset(0));
+    drop(held);
+    log.flushed().wait_for(Offset(2)).await.unwrap();
+    assert_eq!(read_all(&log, Offset(0), 1000), [(0, 1), (1, 2)]);
+    dir.close().unwrap();
+}

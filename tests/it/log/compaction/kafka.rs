@@ -258,6 +258,7 @@ fn a_directory_that_kafka_was_cleaning_opens_as_with_kafka() {
                 check(&round, &log, &expected, point < round.active, &what);
                 if last {
                     append(&log, &batch(&[1], NOW_MS, 0)).unwrap();
+                    dir.remove_due();
                     dir.close().unwrap();
                 }
             }

@@ -66,6 +66,7 @@ fn finish(image: &Path, what: &str) {
         return;
     }
     let log = open_log(&dir, &LogConfig { file_delete_delay_ms: DELAY_MS, ..config() });
+    dir.remove_due();
     let logs = suffixes(log.path(), ".log");
     for kind in [".index", ".timeindex", ".txnindex"] {
         assert!(suffixes(log.path(), kind).is_subset(&logs), "{what}: {kind} without a log");
