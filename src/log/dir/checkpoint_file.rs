@@ -90,6 +90,10 @@ impl CheckpointFile {
         self.whole
     }
 
+    pub fn len(&self) -> usize {
+        lock(&self.state).durable.len()
+    }
+
     pub fn get(&self, partition: &TopicPartition) -> Option<Offset> {
         lock(&self.state).durable.get(partition).copied()
     }

@@ -3,12 +3,13 @@
 //! Order of effects for a damaged file: a copy of it, `<name>.damaged`, is durable before what can be read of it takes
 //! its place: a crash in between salvages the same entries again. As long as the copy is there, a partition without an
 //! entry may have had one: its recovery point is unknown (everything is read, and only a tail that nothing follows
-//! counts as torn), its log start is taken from its first segment, or from the tier, offsets may be missing where
-//! compaction may have been. A stop that finds every partition well removes it; that of the cleaner's points stays, for
-//! nothing tells which logs were compacted once.
+//! counts as torn), its log start is taken from its first segment, or from the tier, offsets may be missing in
+//! it. A stop that finds every partition well removes it; that of the cleaner's points stays until each log was looked
+//! through (`doubt`).
 //!
 //! Each is written, empty, before there is a log: where one is missing beside segments it was lost, and an empty
-//! `.damaged` says so before it is written anew.
+//! `.damaged` says so before it is written anew. Apache Kafka makes each as a file of 0 bytes: one beside entries of Kafka
+//! was never written. Here none is ever so short.
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ pub struct Read {
 
 pub fn read(disk: &Disk, path: &Path) -> Result<Read, Error> {
     let damaged = damaged_name(path);
+    if is_kafkas_first(path)? {
+        checkpoint::write_offsets(disk, path, &OffsetsByPartition::new())?;
+    }
     let (offsets, problem) = checkpoint::salvage_offsets(path)?;
     let Some(problem) = problem else {
         let whole = !damaged.try_exists().map_err(Error::io("look for", &damaged))?;
@@ -39,6 +43,19 @@ pub fn read(disk: &Disk, path: &Path) -> Result<Read, Error> {
     disk.replace(&damaged, &bytes).map_err(Error::io("write", &damaged))?;
     checkpoint::write_offsets(disk, path, &offsets)?;
     Ok(Read { offsets, whole: false })
+}
+
+/// Whether a checkpoint is as Kafka makes it before it writes it, in a directory that Kafka wrote to last.
+fn is_kafkas_first(path: &Path) -> Result<bool, Error> {
+    if !path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return Ok(false);
+    }
+    for name in [names::RECOVERY_POINTS, names::LOG_STARTS, names::CLEANER_POINTS] {
+        if checkpoint::is_without_sums(&path.with_file_name(name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Notes that a checkpoint of a data directory was lost, if its logs are there and it is not.

@@ -11,6 +11,7 @@
 
 mod checkpoint_file;
 mod checkpoints;
+mod doubt;
 mod lock_file;
 mod meta;
 mod options;
@@ -34,6 +35,7 @@ use std::sync::{Arc, Mutex, Weak};
 use stratalog_types::{TopicId, TopicPartition};
 
 use self::checkpoint_file::CheckpointFile;
+use self::doubt::Doubts;
 pub use self::lock_file::DirectoryLock;
 use self::meta::Meta;
 pub use self::options::LogDirOptions;
@@ -78,6 +80,7 @@ pub struct LogDir {
     log_starts: CheckpointFile,
     /// Up to where each compacted log is clean.
     cleaner_points: CheckpointFile,
+    doubts: Doubts,
     pub(super) walks: Permits,
     open: Mutex<HashMap<TopicPartition, Weak<Log>>>,
     upkeep: Upkeep,
@@ -141,6 +144,7 @@ impl LogDir {
             recovery_points,
             log_starts,
             cleaner_points,
+            doubts: Doubts::default(),
             walks: Permits::new(options.recovery_threads),
             open: Mutex::new(HashMap::new()),
             upkeep: Upkeep::none(),

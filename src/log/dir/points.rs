@@ -79,12 +79,13 @@ impl LogDir {
 
     /// Whether a cleaner has been at a log, or may have been.
     pub(in crate::log) fn was_compacted(&self, partition: &TopicPartition) -> bool {
-        !self.cleaner_points.is_whole() || self.cleaner_point(partition).is_some()
+        self.cleaner_point(partition).is_some() || self.may_lack_cleaner_point(partition)
     }
 
-    /// Whether a cleaner may have been at a log, and what it noted is lost.
+    /// Whether a cleaner may have been at a log, and what it noted is lost. An entry may be of a part of its holes, where a
+    /// crash cut short the recovery that notes them.
     pub(in crate::log) fn may_lack_cleaner_point(&self, partition: &TopicPartition) -> bool {
-        !self.cleaner_points.is_whole() && self.cleaner_point(partition).is_none()
+        !self.cleaner_points.is_whole() && !self.doubts.is_whole(partition)
     }
 
     /// Up to where a log is clean, as checkpointed.
@@ -123,6 +124,7 @@ impl LogDir {
         for partition in partitions {
             lock(&self.distrusted).remove(partition);
             lock(&self.closed).remove(partition);
+            self.doubts.has_none_of(partition);
         }
         for checkpoint in [&self.recovery_points, &self.log_starts, &self.cleaner_points] {
             checkpoint.remove(partitions)?;

@@ -1,4 +1,5 @@
-//! The directory's own thread: recovery points, `flush.ms`, files whose removal is due, and the room that is kept free.
+//! The directory's own thread: recovery points, `flush.ms`, files whose removal is due, the room that is kept free, and a
+//! look for missing offsets where it is not known which logs were compacted.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -9,6 +10,8 @@ use crate::log::append::Chain;
 use crate::platform::lock;
 
 const TICK: Duration = Duration::from_secs(1);
+/// Of a tick, for logs that are looked through for missing offsets.
+const LOOKING: Duration = Duration::from_millis(50);
 /// Recovery points are written again after so many more bytes were synced: it bounds what recovery has to read.
 const CHECKPOINT_BYTES: u64 = 8 << 20;
 /// And after so many ticks with anything at all.
@@ -69,6 +72,9 @@ fn run(stop: &Stop, dir: &Weak<LogDir>) {
         dir.flush_overdue();
         dir.look_at_space();
         dir.remove_due();
+        if let Err(e) = dir.look_for_holes(LOOKING) {
+            tracing::warn!(error = %Chain(&e), "not known yet which logs were compacted");
+        }
         ticks += 1;
         let synced_bytes = dir.syncer.synced_bytes();
         let new_bytes = synced_bytes - checkpointed_bytes;

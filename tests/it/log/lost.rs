@@ -43,7 +43,7 @@ fn segments(log: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-fn names_with(log: &Path, part: &str) -> usize {
+pub(super) fn names_with(log: &Path, part: &str) -> usize {
     let entries = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().file_name());
     entries.filter(|name| name.to_str().unwrap().contains(part)).count()
 }
@@ -134,7 +134,7 @@ fn a_truncation_that_failed_half_way_is_not_believed_after_a_clean_stop() {
 }
 
 /// A compacted log that has holes, after a stop that was not clean.
-fn compacted_with_holes() -> (Bench, Offset) {
+pub(super) fn compacted_with_holes() -> (Bench, Offset) {
     let mut bench = Bench::new(LogConfig { may_have_holes: true, ..compaction::config() });
     for round in 0..40u8 {
         bench.append(&[record(&[round % 3], Some(&[round; 40]), NOW_MS)], CodecId::NONE, None, false);

@@ -1,13 +1,26 @@
 //! What a data directory remembers of its logs, when that is lost: a checkpoint that is deleted beside segments, or rots.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use stratalog::log::LogConfig;
-use stratalog_types::Offset;
+use stratalog::log::{Log, LogConfig, LogDir, ReadError};
+use stratalog_types::{Offset, TopicPartition};
 
+use super::compaction;
 use super::harness::*;
+use super::lost::compacted_with_holes;
 
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const CLEANER_POINTS: &str = "cleaner-offset-checkpoint";
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+
+type Harm = fn(&Path);
+const HARMS: [(&str, Harm); 3] = [
+    ("deleted", |file| std::fs::remove_file(file).unwrap()),
+    ("rotten", |file| std::fs::write(file, "0\n1\nevents 0").unwrap()),
+    ("emptied", |file| std::fs::write(file, "").unwrap()),
+];
 
 /// A batch has its segment to itself.
 fn config() -> LogConfig {
@@ -35,12 +48,7 @@ fn evicted(directory: &Path) {
 /// What was assumed is no entry: the tier, which knows better, may be asked at the next start only.
 #[test]
 fn a_log_start_that_was_lost_is_assumed_until_somebody_knows_it() {
-    type Harm = fn(&Path);
-    let harms: [(&str, Harm); 2] = [
-        ("deleted", |file| std::fs::remove_file(file).unwrap()),
-        ("rotten", |file| std::fs::write(file, "0\n1\nevents 0").unwrap()),
-    ];
-    for (what, harm) in harms {
+    for (what, harm) in HARMS {
         let directory = tempfile::tempdir().unwrap();
         evicted(directory.path());
         harm(&directory.path().join(LOG_STARTS));
@@ -55,5 +63,115 @@ fn a_log_start_that_was_lost_is_assumed_until_somebody_knows_it() {
             }
             dir.close().unwrap();
         }
+    }
+}
+
+/// A log of a topic that was never compacted, in a directory of its own or beside others.
+fn plain(dir: &Arc<LogDir>) -> Arc<Log> {
+    let name = TopicPartition::new("plain", 0);
+    let config = LogConfig { segment_bytes: 1000, ..config() };
+    let opened = match dir.contains(&name) {
+        true => Log::open(dir, name, topic_id(), config),
+        false => Log::create(dir, name, topic_id(), config),
+    };
+    opened.unwrap()
+}
+
+/// Its second segment loses its last batch, at the border.
+fn cut_short(log: &Path) -> Offset {
+    let mut files: Vec<_> = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|suffix| suffix == "log"));
+    files.sort();
+    let mut bytes = std::fs::read(&files[1]).unwrap();
+    let batches: Vec<_> = stratalog_protocol::records::BatchIter::new(&bytes).map(Result::unwrap).collect();
+    let last = batches.last().unwrap();
+    let (lost, length) = (Offset(last.header.base_offset), bytes.len() - last.bytes.len());
+    bytes.truncate(length);
+    std::fs::write(&files[1], bytes).unwrap();
+    lost
+}
+
+#[test]
+fn what_goes_missing_later_is_damage_although_the_cleaners_points_were_lost_once() {
+    for (what, harm) in HARMS {
+        let (mut bench, end) = compacted_with_holes();
+        bench.reopen();
+        {
+            let log = plain(&bench.dir());
+            for value in 0..40 {
+                append(&log, &batch(&[value], NOW_MS, 50)).unwrap();
+            }
+            bench.dir().sync_queued();
+            bench.dir().close().unwrap();
+        }
+        let seen = compaction::read_everything(&bench.log(), Offset(0), 1000).1;
+        bench.open = None;
+        let directory = bench.directory.path().to_owned();
+        harm(&directory.join(CLEANER_POINTS));
+        // The topic is not compacted any more: nothing but the log itself tells that it was.
+        bench.config.may_have_holes = false;
+        bench.reopen();
+        let log = plain(&bench.dir());
+        bench.dir().look_for_holes(Duration::ZERO).unwrap();
+        assert!(damaged(&directory, CLEANER_POINTS), "{what}: not all of it was looked at");
+        bench.dir().look_for_holes(Duration::MAX).unwrap();
+        assert!(!damaged(&directory, CLEANER_POINTS), "{what}");
+        let points = std::fs::read_to_string(directory.join(CLEANER_POINTS)).unwrap();
+        assert!(points.starts_with("0\n1\nevents 0 0"), "{what}: {points}");
+        bench.dir().close().unwrap();
+
+        let lost = cut_short(log.path());
+        drop(log);
+        bench.reopen();
+        assert_eq!(bench.log().log_end_offset(), end, "{what}");
+        assert_eq!(compaction::read_everything(&bench.log(), Offset(0), 1000).1, seen, "{what}");
+        let log = plain(&bench.dir());
+        let read = log.read(lost, 1000, log.log_end_offset(), true);
+        assert!(matches!(read, Err(ReadError::Corrupt { .. })), "{what}: {read:?}");
+    }
+}
+
+/// A log that does not open may have been compacted, and is asked at the next start again.
+#[test]
+fn doubt_ends_when_every_log_was_looked_through() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let dir = open_dir(directory.path());
+        let (log, _other) = (plain(&dir), open_log(&dir, &config()));
+        append(&log, &batch(&[1], NOW_MS, 0)).unwrap();
+        dir.sync_queued();
+        dir.close().unwrap();
+    }
+    std::fs::remove_file(directory.path().join(CLEANER_POINTS)).unwrap();
+    for start in 0..2 {
+        let dir = open_dir(directory.path());
+        let _log = plain(&dir);
+        dir.look_for_holes(Duration::MAX).unwrap();
+        dir.look_for_holes(Duration::MAX).unwrap();
+        assert!(damaged(directory.path(), CLEANER_POINTS), "start {start}");
+        if start == 1 {
+            let _other = open_log(&dir, &config());
+            dir.look_for_holes(Duration::MAX).unwrap();
+            assert!(!damaged(directory.path(), CLEANER_POINTS));
+        }
+        dir.close().unwrap();
+    }
+}
+
+/// Apache Kafka 4.3 makes each checkpoint as a file of 0 bytes; that of a cleaner which never ran stays one.
+#[test]
+fn a_checkpoint_that_kafka_never_wrote_is_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    evicted(directory.path());
+    let file = |name: &str| directory.path().join(name);
+    std::fs::write(file(RECOVERY_POINTS), "0\n1\nevents 0 6\n").unwrap();
+    std::fs::write(file(LOG_STARTS), "0\n0\n").unwrap();
+    std::fs::write(file(CLEANER_POINTS), "").unwrap();
+    for start in 0..2 {
+        let dir = open_dir(directory.path());
+        open_log(&dir, &config());
+        dir.checkpoint_recovery_points().unwrap();
+        assert!(!damaged(directory.path(), CLEANER_POINTS), "start {start}");
+        assert_eq!(std::fs::read_to_string(file(CLEANER_POINTS)).unwrap(), "0\n0\n", "start {start}");
     }
 }

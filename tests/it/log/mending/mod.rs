@@ -3,6 +3,7 @@
 //! are lost.
 
 mod cut;
+mod doubts;
 mod heal;
 mod repair;
 mod salvage;
