@@ -5,6 +5,7 @@
 //! by dropping it; a stop that is cut short leaves no clean mark, and the next start recovers.
 
 mod health;
+mod identity;
 mod store;
 mod tier_control;
 
@@ -44,6 +45,7 @@ const DIRECTORIES_INTERVAL: Duration = Duration::from_millis(500);
 /// Fewer files that may be open than this are worth a warning.
 const OPEN_FILES_LOW: u64 = 10_000;
 const METADATA_FILE: &str = "stratalog-metadata.redb";
+const HOLDER: &str = "stratalog broker";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -59,6 +61,16 @@ pub enum StartError {
          nobody's. Put it back from a copy, or move those directories away to start anew"
     )]
     MetadataLost { path: String, state: &'static str, partitions: usize },
+    #[error(
+        "{path} is missing, and partitions are beside it. Their tier-manifest is of cluster {cluster_id}: set \
+         stratalog.cluster.id={cluster_id}, or put the file back from a copy"
+    )]
+    IdentityLost { path: String, cluster_id: String },
+    #[error(
+        "the metadata file {path} is of {key} {found}, and not of {wanted}: mend {key} of the configuration or in \
+         meta.properties, or put back the metadata file that belongs here"
+    )]
+    OtherIdentity { path: String, key: &'static str, found: String, wanted: String },
     #[error("directory {path} of the metadata file cannot be made: {source}")]
     MetadataDirectory { path: String, source: std::io::Error },
     #[error(transparent)]
@@ -229,9 +241,9 @@ impl Opening {
         let Opening { mut config, clock, disk, meter } = self;
         let metrics = Arc::new(Metrics::new());
         let options = LogDirOptions {
-            holder: "stratalog broker".to_owned(),
+            holder: HOLDER.to_owned(),
             node_id: config.node_id,
-            cluster_id: config.cluster_id.clone(),
+            cluster_id: identity::recall(&config)?,
             clock: clock.clone(),
             disk,
             reserve_bytes: config.log.reserve_bytes,
@@ -240,10 +252,11 @@ impl Opening {
             open_files_max: cached_files_max(config.data_dirs.len()),
             ..LogDirOptions::default()
         };
-        let mut log_dirs = LogDirs::open(&config.data_dirs, &options)?;
+        let mut log_dirs = LogDirs::open(&config.data_dirs, &options).map_err(identity::name_cluster)?;
         find_metadata(&config, &log_dirs)?;
         let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
         let metadata = Arc::new(Metadata::open(&config.metadata_dir.join(METADATA_FILE), broker)?);
+        identity::compare(&config, &metadata, log_dirs.cluster_id())?;
         let image = metadata.image();
         log_dirs.settle(&image.partition_names(), &config.metadata_dir)?;
         let own = image.node_configs.get(&config.node_id).cloned().unwrap_or_default();

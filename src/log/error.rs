@@ -14,6 +14,12 @@ pub enum Error {
     Locked { path: PathBuf, holder: String },
     #[error("data directory {path} belongs to {key} {found}, not to {wanted}: choose another directory or mend {key}")]
     WrongOwner { path: PathBuf, key: &'static str, found: String, wanted: String },
+    /// Nothing says which cluster the partitions of a data directory are of.
+    #[error(
+        "{path} is missing, and partitions are beside it: put it back from a copy, or set stratalog.cluster.id to the id of \
+         their cluster"
+    )]
+    IdentityLost { path: PathBuf },
     #[error(
         "data directories {first} and {second} have the same directory.id {directory_id}: one is a copy of the other; take it out of log.dirs"
     )]

@@ -8,7 +8,7 @@ use stratalog_types::{LeaderEpoch, PartitionIndex, TopicId};
 
 use super::image::{Broker, Image, Partition, Topic};
 use super::record;
-use super::store::{Change, Store, StoreError};
+use super::store::{Change, Identity, Store, StoreError};
 use super::topic_name;
 
 /// Producer ids handed out per durable commit (Kafka's block size).
@@ -102,6 +102,23 @@ impl Metadata {
             image: RwLock::new(Arc::new(image)),
             changing: Mutex::new(ProducerIds { next: next_producer_id }),
         })
+    }
+
+    /// Whose metadata these are, as the store that is not open says; `None`: it does not.
+    pub fn identity_in(path: &Path) -> Result<Option<Identity>, Error> {
+        Ok(Store::open(path)?.identity()?)
+    }
+
+    /// Whose metadata these are: `identity`'s from now on, if they were nobody's.
+    pub fn identity_or(&self, identity: &Identity) -> Result<Identity, Error> {
+        let _changing = self.lock();
+        match self.store.identity()? {
+            Some(found) => Ok(found),
+            None => {
+                self.store.write_identity(identity)?;
+                Ok(identity.clone())
+            }
+        }
     }
 
     pub fn image(&self) -> Arc<Image> {

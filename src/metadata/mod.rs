@@ -14,7 +14,7 @@ pub mod topic_name;
 
 pub use changes::{Error, Metadata, NewTopic, ProducerIdBlock};
 pub use image::{Broker, Image, Partition, Topic};
-pub use store::StoreError;
+pub use store::{Identity, StoreError};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 const REVISION: &str = "revision";
+/// Whose store this is. A table of its own: a release that does not know it passes it over.
+const IDENTITY: TableDefinition<'_, &str, &str> = TableDefinition::new("identity");
+const CLUSTER_ID: &str = "cluster.id";
+const NODE_ID: &str = "node.id";
 
 /// Named by what the caller does next.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +24,13 @@ pub enum StoreError {
     Failed(String),
     #[error("the metadata record {key} cannot be read: {reason}")]
     Corrupt { key: String, reason: String },
+}
+
+/// The cluster and the node that a store is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub cluster_id: String,
+    pub node_id: i32,
 }
 
 /// A key and its value.
@@ -72,6 +83,31 @@ impl Store {
         let write = self.database.begin_write().map_err(failed)?;
         write.open_table(RECORDS).map_err(failed)?;
         write.open_table(STATE).map_err(failed)?;
+        write.open_table(IDENTITY).map_err(failed)?;
+        write.commit().map_err(failed)
+    }
+
+    /// `None`: nobody wrote it down yet.
+    pub fn identity(&self) -> Result<Option<Identity>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(IDENTITY).map_err(failed)?;
+        let value = |key| Ok(table.get(key).map_err(failed)?.map(|guard| guard.value().to_owned()));
+        let (Some(cluster_id), Some(node_id)) = (value(CLUSTER_ID)?, value(NODE_ID)?) else { return Ok(None) };
+        let node_id = node_id.parse().map_err(|_| StoreError::Corrupt {
+            key: NODE_ID.to_owned(),
+            reason: format!("{node_id:?} is not the id of a node"),
+        })?;
+        Ok(Some(Identity { cluster_id, node_id }))
+    }
+
+    /// Durable when this returns.
+    pub fn write_identity(&self, identity: &Identity) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(IDENTITY).map_err(failed)?;
+            table.insert(CLUSTER_ID, identity.cluster_id.as_str()).map_err(failed)?;
+            table.insert(NODE_ID, identity.node_id.to_string().as_str()).map_err(failed)?;
+        }
         write.commit().map_err(failed)
     }
 

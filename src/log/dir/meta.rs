@@ -1,4 +1,7 @@
 //! `meta.properties`: whose directory this is. Version 1, as KRaft writes it.
+//!
+//! A directory that has partitions had one: where it is gone the cluster's id comes from elsewhere, or the directory is
+//! refused. A new id would make strangers of the clients, and of what is in the tier.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,20 +25,44 @@ pub fn note_if_new(disk: &Disk, directory: &Path) -> Result<(), Error> {
     if meta.try_exists().map_err(Error::io("look for", &meta))? {
         return Ok(());
     }
+    if has_partitions(directory)? {
+        return Ok(());
+    }
+    checkpoint::replace(disk, &directory.join(names::NEW_DIRECTORY), "")
+}
+
+fn has_partitions(directory: &Path) -> Result<bool, Error> {
     let failed = |e| Error::io("list", directory)(e);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         if name.to_str().and_then(names::parse_partition_directory).is_some() {
-            return Ok(());
+            return Ok(true);
         }
     }
-    checkpoint::replace(disk, &directory.join(names::NEW_DIRECTORY), "")
+    Ok(false)
+}
+
+/// An error: the directory has partitions, and does not say whose.
+pub fn check_not_lost(directory: &Path) -> Result<(), Error> {
+    let path = directory.join(names::META_PROPERTIES);
+    if !path.try_exists().map_err(Error::io("look for", &path))? && has_partitions(directory)? {
+        return Err(Error::IdentityLost { path });
+    }
+    Ok(())
 }
 
 /// Reads the identity of a directory, or gives it one. What is asked for must be what is there.
 pub fn read_or_create(disk: &Disk, directory: &Path, node_id: i32, cluster_id: Option<&str>) -> Result<Meta, Error> {
     let path = directory.join(names::META_PROPERTIES);
     let Some(mut properties) = checkpoint::read_properties(&path)? else {
+        match (cluster_id, check_not_lost(directory)) {
+            (_, Ok(())) => {}
+            (Some(cluster_id), Err(Error::IdentityLost { .. })) => tracing::warn!(
+                path = %path.display(), cluster_id, node_id,
+                "the file is missing beside partitions: the directory is taken for this cluster's, and it is written anew"
+            ),
+            (_, Err(error)) => return Err(error),
+        }
         let meta =
             Meta { cluster_id: cluster_id.map_or_else(random_id, str::to_owned), node_id, directory_id: random_id() };
         write(disk, &path, &meta)?;

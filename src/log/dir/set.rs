@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use stratalog_types::TopicPartition;
 
-use super::{LogDir, LogDirOptions, read_meta_properties};
+use super::{DirectoryLock, LogDir, LogDirOptions, meta, read_meta_properties};
 use crate::log::append::Chain;
 use crate::log::error::Error;
 use crate::log::names;
@@ -50,7 +50,11 @@ impl LogDirs {
     pub fn open(paths: &[PathBuf], options: &LogDirOptions) -> Result<LogDirs, Error> {
         let mut options = options.clone();
         if options.cluster_id.is_none() {
-            options.cluster_id = paths.iter().find_map(|path| cluster_of(path));
+            options.cluster_id = LogDirs::cluster_of_any(paths);
+        }
+        if options.cluster_id.is_none() {
+            // Before one of the others gets a new id, which would be theirs.
+            paths.iter().filter(|path| path.is_dir()).try_for_each(|path| meta::check_not_lost(path))?;
         }
         let mut slots: Vec<Slot> = Vec::with_capacity(paths.len());
         let mut first_error = None;
@@ -83,6 +87,19 @@ impl LogDirs {
             }
         }
         Ok(dirs)
+    }
+
+    /// The cluster that a data directory says it is of, without opening it.
+    pub fn cluster_of_any(paths: &[PathBuf]) -> Option<String> {
+        paths.iter().find_map(|path| read_meta_properties(path).ok().flatten()?.remove("cluster.id"))
+    }
+
+    /// While nobody has any of them open.
+    pub fn while_locked<T>(paths: &[PathBuf], holder: &str, look: impl FnOnce() -> T) -> Result<T, Error> {
+        let there = paths.iter().filter(|path| path.is_dir());
+        let _locks: Vec<DirectoryLock> =
+            there.map(|path| DirectoryLock::take(path, holder)).collect::<Result<_, _>>()?;
+        Ok(look())
     }
 
     /// Decides which new directories may be one, by the partitions that the metadata knows. Where some of those are
@@ -177,11 +194,6 @@ impl From<Arc<LogDir>> for LogDirs {
     fn from(dir: Arc<LogDir>) -> LogDirs {
         LogDirs { slots: vec![Slot::Open(dir)] }
     }
-}
-
-/// The cluster that a directory says it belongs to, if it can be asked.
-fn cluster_of(path: &Path) -> Option<String> {
-    read_meta_properties(path).ok().flatten()?.remove("cluster.id")
 }
 
 /// Two directories of one id are a directory and its copy: which of them is the log nobody can tell.

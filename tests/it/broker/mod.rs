@@ -3,6 +3,7 @@
 mod cleaner;
 mod healing;
 mod health;
+mod identity;
 mod retention;
 mod scrub;
 mod tier_lifecycle;
