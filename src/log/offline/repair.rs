@@ -182,7 +182,7 @@ impl Repair {
 
     fn take_lock(&self) -> Result<Option<DirectoryLock>, Error> {
         match &self.data_directory {
-            Some(directory) => DirectoryLock::take_for_repair(directory),
+            Some(directory) => DirectoryLock::take_for_repair(directory).map(Some),
             None => Ok(None),
         }
     }

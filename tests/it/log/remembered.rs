@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stratalog::log::{Log, LogConfig, LogDir, ReadError};
+use stratalog::log::{Error, Log, LogConfig, LogDir, ReadError, offline};
 use stratalog_types::{Offset, TopicPartition};
 
 use super::compaction;
@@ -174,4 +174,25 @@ fn a_checkpoint_that_kafka_never_wrote_is_empty() {
         assert!(!damaged(directory.path(), CLEANER_POINTS), "start {start}");
         assert_eq!(std::fs::read_to_string(file(CLEANER_POINTS)).unwrap(), "0\n0\n", "start {start}");
     }
+}
+
+/// Also while the broker runs: the name is gone, and the directory is not.
+#[test]
+fn a_directory_stays_locked_without_its_lock_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = open_dir(directory.path());
+    std::fs::remove_file(directory.path().join(".lock")).unwrap();
+    let target = offline::Target::of(directory.path()).unwrap();
+    for _ in 0..2 {
+        let second = LogDir::open(directory.path(), manual_options()).err();
+        assert!(matches!(second, Some(Error::Locked { .. })), "{second:?}");
+        let repair = offline::plan_to_apply(&target, false, &mut offline::Findings::new(|_| {})).err();
+        assert!(matches!(repair, Some(Error::Locked { .. })), "{repair:?}");
+        assert!(!directory.path().join(".lock").exists());
+    }
+    drop(dir);
+    let repair = offline::plan_to_apply(&target, false, &mut offline::Findings::new(|_| {})).unwrap();
+    assert!(matches!(LogDir::open(directory.path(), manual_options()), Err(Error::Locked { .. })));
+    drop(repair);
+    open_dir(directory.path());
 }
