@@ -120,7 +120,13 @@ impl LogDir {
         let clean_mark = path.join(names::CLEAN_SHUTDOWN);
         let was_marked = clean_mark.try_exists().map_err(Error::io("look for", &clean_mark))?;
         let (unrecovered, unreadable) = checkpoint::salvage_offsets(&path.join(names::UNRECOVERED))?;
-        let was_clean = was_marked && unreadable.is_none();
+        let was_clean = was_marked && unreadable.is_none() && stop::is_of_its_list(&path)?;
+        if was_marked && !was_clean {
+            tracing::error!(
+                path = %path.display(), list = names::UNRECOVERED,
+                "the clean mark is not believed: the list of what it does not vouch for is damaged or missing"
+            );
+        }
         if was_marked {
             disk.unlink(&clean_mark).map_err(Error::io("remove", &clean_mark))?;
         }

@@ -1,8 +1,10 @@
 //! The clean stop of a data directory.
 //!
 //! Order of effects: every log takes its last sync and writes its producer snapshot, the checkpoints follow, then what
-//! the clean mark does not vouch for, and the mark is last. A crash before that finds no mark: every log is recovered.
+//! the clean mark does not vouch for, and the mark is last, with the sum of that list: one that was lost is no empty one. A
+//! crash before that finds no mark: every log is recovered.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use stratalog_types::Offset;
@@ -28,9 +30,11 @@ impl LogDir {
         self.close_logs()?;
         self.checkpoint_recovery_points()?;
         self.forget_damage()?;
-        self.write_unrecovered()?;
+        let unrecovered = self.write_unrecovered()?;
         self.log_starts.change(|_| Some(Vec::new()))?;
-        checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), "{\"version\":0,\"brokerEpoch\":-1}")
+        let unrecovered = unrecovered.map(|list| format!(",{}", named(&list))).unwrap_or_default();
+        let mark = format!("{{\"version\":0,\"brokerEpoch\":-1{unrecovered}}}");
+        checkpoint::replace(&self.disk, &self.path.join(names::CLEAN_SHUTDOWN), &mark)
     }
 
     /// Logs with something to sync wait for the disk: side by side.
@@ -71,8 +75,8 @@ impl LogDir {
         Ok(())
     }
 
-    /// Lists what the clean mark does not vouch for; durable when this returns.
-    fn write_unrecovered(&self) -> Result<(), Error> {
+    /// Lists what the clean mark does not vouch for; durable when this returns. Answers the list, unless it is empty.
+    fn write_unrecovered(&self) -> Result<Option<String>, Error> {
         let path = self.path.join(names::UNRECOVERED);
         let mut partitions = OffsetsByPartition::new();
         for found in self.partitions_on_disk()? {
@@ -83,8 +87,32 @@ impl LogDir {
             }
         }
         if partitions.is_empty() {
-            return self.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path));
+            self.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path))?;
+            return Ok(None);
         }
-        checkpoint::write_offsets(&self.disk, &path, &partitions)
+        let list = checkpoint::text_of(&partitions);
+        checkpoint::replace(&self.disk, &path, &list)?;
+        Ok(Some(list))
+    }
+}
+
+const UNRECOVERED_KEY: &str = "unrecoveredPartitions";
+
+/// What a clean mark says of the list beside it. Apache Kafka passes over what it does not know there.
+fn named(list: &str) -> String {
+    format!("\"{UNRECOVERED_KEY}\":\"{:08x}\"", crc32c::crc32c(list.as_bytes()))
+}
+
+/// Whether the clean mark of a directory is of the list beside it, or was written without one.
+pub fn is_of_its_list(directory: &Path) -> Result<bool, Error> {
+    let mark = directory.join(names::CLEAN_SHUTDOWN);
+    let mark = String::from_utf8_lossy(&std::fs::read(&mark).map_err(Error::io("read", &mark))?).into_owned();
+    if !mark.contains(UNRECOVERED_KEY) {
+        return Ok(true);
+    }
+    match checkpoint::read_optional(&directory.join(names::UNRECOVERED)) {
+        Ok(list) => Ok(list.is_some_and(|list| mark.contains(&named(&list)))),
+        Err(Error::InvalidFile { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -196,3 +196,28 @@ fn a_directory_stays_locked_without_its_lock_file() {
     drop(repair);
     open_dir(directory.path());
 }
+
+#[test]
+fn a_clean_mark_is_of_the_list_beside_it() {
+    const UNRECOVERED: &str = "unrecovered-partitions";
+    let harms: [(&str, Harm, bool); 4] = [
+        ("left alone", |_| {}, true),
+        ("deleted", |file| std::fs::remove_file(file).unwrap(), false),
+        ("another one", |file| std::fs::write(file, "0\n1\nother 0 0\n").unwrap(), false),
+        ("not text", |file| std::fs::write(file, b"0\n1\n\xff\n").unwrap(), false),
+    ];
+    for (what, harm, is_clean) in harms {
+        let directory = tempfile::tempdir().unwrap();
+        {
+            let dir = open_dir(directory.path());
+            append(&open_log(&dir, &config()), &batch(&[1], NOW_MS, 0)).unwrap();
+            dir.sync_queued();
+        }
+        // A stop that vouches for nothing: no log was opened.
+        open_dir(directory.path()).close().unwrap();
+        harm(&directory.path().join(UNRECOVERED));
+        let dir = open_dir(directory.path());
+        assert_eq!(dir.was_clean(), is_clean, "{what}");
+        assert!(open_log(&dir, &config()).was_unclean(), "{what}");
+    }
+}
