@@ -38,6 +38,8 @@ pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// Kafka's, of what consumers may see; here what is synced is.
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 pub const LOCK: &str = ".lock";
+/// Ours: room that is given up when the disk is full.
+pub const SPARE: &str = "spare-room";
 /// Ends the name of a partition directory on its way out.
 pub const DELETED_DIRECTORY_SUFFIX: &str = "-delete";
 

@@ -112,6 +112,11 @@ impl Log {
         self.dir.offline().is_some()
     }
 
+    /// Whether its disk has room for copies that can wait.
+    pub fn may_be_copied(&self) -> bool {
+        !self.dir.is_short_of_room()
+    }
+
     /// How long who writes to it should pause: its disk has little room left.
     pub fn throttle(&self) -> Duration {
         self.dir.throttle()
@@ -168,7 +173,8 @@ impl Log {
     }
 
     pub(super) fn write_epochs(&self, epochs: &LeaderEpochs) -> Result<(), Error> {
-        checkpoint::write_epochs(&self.dir.disk, &self.path.join(names::LEADER_EPOCH_CHECKPOINT), epochs.entries())
+        let path = self.path.join(names::LEADER_EPOCH_CHECKPOINT);
+        self.dir.with_spare(|| checkpoint::write_epochs(&self.dir.disk, &path, epochs.entries()))
     }
 
     /// Whether the last stop was not clean and this log had to be recovered: its leader takes a new epoch before it

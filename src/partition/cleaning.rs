@@ -223,11 +223,12 @@ impl Cleaner {
 }
 
 impl Partition {
-    /// Whether the cleaner looks at it: not while it moves segments to the tier, which holds what was written.
+    /// Whether the cleaner looks at it: not while it moves segments to the tier, which holds what was written; nor on a disk
+    /// that is short of room.
     fn is_compacted(&self) -> bool {
         let config = self.config();
         let copied = config.remote_storage_enable && !config.remote_log_copy_disable && self.tiered().is_some();
-        config.cleanup_compact && !copied && !self.is_behind_tier()
+        config.cleanup_compact && !copied && !self.is_behind_tier() && self.log().may_be_copied()
     }
 
     /// One round, with what the tier holds in mind. Blocks.

@@ -86,6 +86,8 @@ impl Partition {
         let log = self.log();
         log.expire_producers();
         self.heal()?;
+        // Nothing has to be written first: on a full disk that makes room for what has to be.
+        log.delete_local_below(log.log_start_offset())?;
         let copied = config.remote_storage_enable && !config.remote_log_copy_disable;
         if let Some(tiered) = self.tiered().filter(|_| copied && config.cleanup_delete) {
             let mut segments = log.closed_segments();
@@ -139,6 +141,10 @@ impl Partition {
             Ok(None) | Err(_) => return Ok(()),
         };
         let expired = now_ms.saturating_sub(newest.timestamp) > i64::try_from(limit).unwrap_or(i64::MAX);
-        if expired { log.roll().map(drop) } else { Ok(()) }
+        match expired.then(|| log.roll()) {
+            // The closed ones may go.
+            Some(Err(log::Error::StorageFull { .. })) | None => Ok(()),
+            Some(rolled) => rolled.map(drop),
+        }
     }
 }

@@ -18,6 +18,7 @@ use super::rebuild::{self, select};
 use super::source::{Headers, Order};
 use super::{CleanError, Cleaned, OUTPUT_BYTES_MAX, corrupt};
 use crate::log::append::marker_of;
+use crate::log::dir::LogDir;
 use crate::log::producers::ProducerState;
 use crate::log::scan::BatchAt;
 use crate::log::segment::Segment;
@@ -90,6 +91,7 @@ pub struct CleanPass<'a> {
     pub into: &'a mut CleanedSegment,
     pub scratch: &'a mut Scratch,
     pub pace: &'a Pace,
+    pub dir: &'a LogDir,
     pub cleaned: &'a mut Cleaned,
 }
 
@@ -108,7 +110,7 @@ impl CleanPass<'_> {
         // Batches that stay as they are, one behind the other.
         let mut run: Option<Range<u64>> = None;
         while let Some(at) = scan.next().map_err(|e| segment.read_error(e))? {
-            if self.pace.is_stopped() {
+            if self.pace.is_stopped() || self.dir.is_short_of_room() {
                 return Err(CleanError::Stopped);
             }
             order.check(&at.header, at.position)?;

@@ -10,6 +10,8 @@
 //! the map was full before the end, the next round goes on from there. A crash repeats the round; `swap` says what it
 //! leaves.
 //!
+//! Copies do not take the room that is kept from producers: a round ends where the disk is short of it.
+//!
 //! Nothing long is done under a lock of the log. Whoever removes or truncates meanwhile is noticed at the swap, and the
 //! round ends.
 
@@ -218,7 +220,8 @@ impl Log {
         cleaned: &mut Cleaned,
     ) -> Result<CleanedSegment, CleanError> {
         let last_batches = LastBatches::of(&self.active_producers());
-        let mut pass = CleanPass { rules, last_batches, ended, into: &mut into, scratch, pace, cleaned };
+        let mut pass =
+            CleanPass { rules, last_batches, ended, into: &mut into, scratch, pace, dir: &self.dir, cleaned };
         for segment in group {
             pass.segment(segment)?;
         }

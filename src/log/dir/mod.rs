@@ -21,6 +21,7 @@ mod recovered;
 mod removal;
 mod set;
 mod space;
+mod spare;
 mod stop;
 mod upkeep;
 
@@ -44,6 +45,7 @@ pub use self::points::RecoveryPoint;
 use self::recovered::RecoveredSyncs;
 use self::removal::Removals;
 pub use self::set::{LogDirState, LogDirs};
+use self::spare::Spare;
 use self::upkeep::Upkeep;
 use super::Log;
 use super::checkpoint;
@@ -86,6 +88,7 @@ pub struct LogDir {
     upkeep: Upkeep,
     removals: Removals,
     recovered_syncs: RecoveredSyncs,
+    spare: Spare,
     refusal_told_ms: AtomicI64,
     throttle_ms: AtomicU32,
     pub(super) metrics: Arc<Metrics>,
@@ -139,6 +142,7 @@ impl LogDir {
         let (threads_min, threads_max) = (options.sync_threads_min, options.sync_threads_max);
         let syncer = Syncer::new(disk.clone(), Arc::clone(&health), Arc::clone(&metrics), threads_min, threads_max);
         let dir = Arc::new(LogDir {
+            spare: Spare::of(&path),
             path,
             meta,
             clock: options.clock,

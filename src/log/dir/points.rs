@@ -104,17 +104,18 @@ impl LogDir {
 
     /// Durable when this returns.
     pub(in crate::log) fn write_log_start(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
-        self.log_starts.put(partition, offset)
+        self.with_spare(|| self.log_starts.put(partition, offset))
     }
 
     /// All of them with one write; durable when this returns.
     pub(in crate::log) fn write_log_starts(&self, starts: Vec<(TopicPartition, Offset)>) -> Result<(), Error> {
-        self.log_starts.change(|_| Some(starts.into_iter().map(|(name, offset)| (name, Some(offset))).collect()))
+        let changes: Vec<_> = starts.into_iter().map(|(name, offset)| (name, Some(offset))).collect();
+        self.with_spare(|| self.log_starts.change(|_| Some(changes.clone())))
     }
 
     /// Writes the log start of a partition that has no entry yet.
     pub(in crate::log) fn write_log_start_once(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
-        self.log_starts.put_missing(&[(partition.clone(), offset)])
+        self.with_spare(|| self.log_starts.put_missing(&[(partition.clone(), offset)]))
     }
 
     /// Removes what the checkpoints say of partitions; durable when this returns. A new log of the same name must not
@@ -127,7 +128,7 @@ impl LogDir {
             self.doubts.has_none_of(partition);
         }
         for checkpoint in [&self.recovery_points, &self.log_starts, &self.cleaner_points] {
-            checkpoint.remove(partitions)?;
+            self.with_spare(|| checkpoint.remove(partitions))?;
         }
         Ok(())
     }

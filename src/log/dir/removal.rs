@@ -112,13 +112,13 @@ impl LogDir {
 
     /// When what goes out of use now is removed; `None`: at once.
     fn removal_due(&self, delay_ms: i64) -> Option<i64> {
-        let waits = delay_ms > 0 && !self.is_below_reserve();
+        let waits = delay_ms > 0 && !self.is_short_of_room();
         waits.then(|| self.clock.now_ms().saturating_add(delay_ms))
     }
 
     /// Removes what waited for it long enough, or all of it if the disk has no room.
     pub fn remove_due(&self) {
-        let now_ms = if self.is_below_reserve() { i64::MAX } else { self.clock.now_ms() };
+        let now_ms = if self.is_short_of_room() { i64::MAX } else { self.clock.now_ms() };
         self.removals.carry_out(&self.disk, now_ms);
     }
 }

@@ -44,7 +44,8 @@ impl LogDir {
             if below {
                 tracing::error!(
                     path = %self.path.display(), reserve_bytes = self.reserve_bytes,
-                    "the disk has less room than stratalog.log.dir.reserve.bytes: produce is refused until it has more"
+                    "the disk has less room than stratalog.log.dir.reserve.bytes: produce is refused, and nothing is compacted, until it \
+                     has more"
                 );
             } else {
                 tracing::info!(path = %self.path.display(), "the disk has room again: produce is accepted");

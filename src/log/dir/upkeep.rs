@@ -72,6 +72,7 @@ fn run(stop: &Stop, dir: &Weak<LogDir>) {
         dir.flush_overdue();
         dir.look_at_space();
         dir.remove_due();
+        dir.keep_spare();
         if let Err(e) = dir.look_for_holes(LOOKING) {
             tracing::warn!(error = %Chain(&e), "not known yet which logs were compacted");
         }

@@ -6,6 +6,7 @@ mod compaction;
 mod crash;
 pub mod crash_disk;
 mod damage;
+mod full_disk;
 pub mod harness;
 pub mod indexes;
 pub mod kafka_tools;
