@@ -30,6 +30,7 @@ mod sync;
 mod times;
 mod transactions;
 mod trim;
+mod unreadable;
 mod upload;
 
 pub use append::Appended;

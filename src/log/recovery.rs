@@ -42,7 +42,8 @@ use super::error::{Damage, Error};
 use super::names;
 use super::producers::Producers;
 use super::segment::Segment;
-use crate::platform::disk::DiskFile;
+use super::unreadable;
+use crate::platform::disk::{Disk, DiskFile};
 
 pub use self::heal::set_damaged_aside;
 pub use self::walk::batch_crc;
@@ -102,7 +103,7 @@ pub fn recover(
     // What is clean was synced before it took the place of what was there.
     let recovery_point = dir.recovery_point(partition).at_least(dir.cleaner_point(partition));
     let log_start_offset = dir.log_start(partition).or(bases.first().map(|base| Offset(*base))).unwrap_or_default();
-    let (epochs, epochs_damaged) = read_epochs(path)?;
+    let (epochs, epochs_damaged) = read_epochs(&dir.disk, path)?;
     // Every append is of an epoch, and writes that down before.
     let epochs_damaged = epochs_damaged || (epochs.is_empty() && bases.iter().any(|base| !is_empty(path, *base)));
     let mut unclean = unclean && !bases.is_empty();
@@ -145,12 +146,16 @@ pub fn recover(
 }
 
 /// The entries of the checkpoint, and whether it could not be read: then the batches say which epoch they are of.
-fn read_epochs(path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
+fn read_epochs(disk: &Disk, path: &Path) -> Result<(Vec<EpochStart>, bool), Error> {
     let file = path.join(names::LEADER_EPOCH_CHECKPOINT);
     match checkpoint::read_epochs(&file) {
         Ok(entries) => Ok((entries, false)),
         Err(Error::InvalidFile { what, .. }) => {
             tracing::error!(path = %file.display(), what, "leader epochs are damaged: taken from the batches that are here");
+            Ok((Vec::new(), true))
+        }
+        Err(Error::Io { source, .. }) if unreadable::tells_of_bytes(&source) => {
+            unreadable::set_aside(disk, &file, &source).map_err(Error::io("set aside", &file))?;
             Ok((Vec::new(), true))
         }
         Err(error) => Err(error),

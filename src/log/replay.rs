@@ -1,6 +1,7 @@
 //! Producer state at an offset: the newest snapshot that reads, and the batches behind it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,18 +12,21 @@ use super::producers::{Producers, decode_snapshot};
 use super::scan::{BatchAt, HeaderScan};
 use super::segment::Segment;
 use super::transactions::AbortedTransaction;
+use super::unreadable::tells_of_bytes;
 use crate::platform::disk::DiskFile;
 
 /// A control batch holds one small record; more is not read.
 const CONTROL_BATCH_BYTES_MAX: usize = 64 << 10;
 
 /// What a replay found.
+#[derive(Default)]
 pub struct Replayed {
     pub producers: Producers,
     /// By segment, the aborted transactions whose markers were met.
     pub aborted: BTreeMap<i64, Vec<AbortedTransaction>>,
-    /// Snapshots that did not read.
+    /// Snapshots whose bytes are not what was written, and those that gave none.
     pub damaged_snapshots: Vec<i64>,
+    pub unreadable_snapshots: Vec<(i64, io::Error)>,
 }
 
 /// The producers as of `until`. `snapshots` are the offsets of those on disk, in order; none past `snapshot_max` is
@@ -34,12 +38,19 @@ pub fn replay(
     snapshot_max: i64,
     until: i64,
 ) -> Result<Replayed, ReadError> {
-    let mut replayed =
-        Replayed { producers: Producers::default(), aborted: BTreeMap::new(), damaged_snapshots: Vec::new() };
+    let mut replayed = Replayed::default();
     let mut from = segments.keys().next().copied().unwrap_or(until);
     for offset in snapshots.iter().rev().copied().filter(|offset| *offset <= snapshot_max) {
         let file = names::offset_file(path, offset, names::SNAPSHOT_SUFFIX);
-        let bytes = std::fs::read(&file).map_err(|source| ReadError::Io { path: file.clone(), source })?;
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if tells_of_bytes(&error) => {
+                tracing::warn!(path = %file.display(), %error, "producer snapshot does not read; using an older one");
+                replayed.unreadable_snapshots.push((offset, error));
+                continue;
+            }
+            Err(source) => return Err(ReadError::Io { path: file, source }),
+        };
         match decode_snapshot(&bytes) {
             Ok(entries) => {
                 replayed.producers = Producers::restore(entries);
@@ -90,7 +101,7 @@ fn replay_segment(
     Ok(())
 }
 
-fn control_batch(log: &DiskFile, at: &BatchAt) -> std::io::Result<Vec<u8>> {
+fn control_batch(log: &DiskFile, at: &BatchAt) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; at.header.batch_bytes().min(CONTROL_BATCH_BYTES_MAX)];
     let read = log.read_at(&mut bytes, at.position)?;
     bytes.truncate(read);

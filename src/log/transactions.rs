@@ -12,6 +12,7 @@
 use std::io;
 use std::path::Path;
 
+use super::unreadable;
 use crate::platform::disk::{Disk, DiskFile};
 
 pub const ENTRY_BYTES: usize = 34;
@@ -98,7 +99,7 @@ pub fn rewrite(disk: &Disk, path: &Path, entries: &[AbortedTransaction]) -> io::
         return disk.unlink_if_exists(path);
     }
     let bytes: Vec<u8> = entries.iter().flat_map(AbortedTransaction::encode).collect();
-    let file = disk.create(path)?;
+    let file = unreadable::create(disk, path)?;
     file.write_at(&bytes, 0)?;
     file.sync()
 }

@@ -29,6 +29,7 @@ use crate::log::error::Error;
 use crate::log::names;
 use crate::log::recovery;
 use crate::log::segment::Indexes;
+use crate::log::unreadable::free_name;
 use crate::platform::disk::{Disk, DiskFile};
 
 use super::batches::{Batches, Found, Misplaced};
@@ -361,16 +362,6 @@ fn apply(disk: &Disk, action: &Action) -> Result<(), Error> {
         }
         Action::Leave { .. } => Ok(()),
     }
-}
-
-/// A name beside `file` that nothing has yet.
-fn free_name(file: &Path, suffix: &str) -> PathBuf {
-    let named = |number: u32| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(if number == 0 { format!(".{suffix}") } else { format!(".{number}.{suffix}") });
-        PathBuf::from(name)
-    };
-    (0..).map(named).find(|name| !name.exists()).unwrap_or_default()
 }
 
 fn sync_parent(disk: &Disk, file: &Path) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use crate::log::error::{Error, ReadError};
 use crate::log::names;
 use crate::log::producers::Producers;
 use crate::log::replay::replay;
-use crate::log::transactions;
+use crate::log::{transactions, unreadable};
 use stratalog_types::Offset;
 
 impl Recovery<'_> {
@@ -28,6 +28,10 @@ impl Recovery<'_> {
         let snapshot_max = rebuilt_from.unwrap_or(self.end);
         let replayed = replay(self.path, &self.segments, &snapshots, snapshot_max, self.end);
         let replayed = replayed.map_err(|source| self.unreadable(source))?;
+        for (offset, error) in &replayed.unreadable_snapshots {
+            let path = names::offset_file(self.path, *offset, names::SNAPSHOT_SUFFIX);
+            unreadable::set_aside(&self.dir.disk, &path, error).map_err(Error::io("set aside", &path))?;
+        }
         unwanted.extend(&replayed.damaged_snapshots);
         for offset in unwanted {
             let path = names::offset_file(self.path, offset, names::SNAPSHOT_SUFFIX);
@@ -62,11 +66,18 @@ impl Recovery<'_> {
         {
             let Some(segment) = self.segments.get(base) else { continue };
             let path = segment.path(names::TXN_INDEX_SUFFIX);
-            let is_sound = std::fs::read(&path).is_ok_and(|bytes| {
-                let may_be_empty = self.dir.was_compacted(self.partition);
-                (may_be_empty || !bytes.is_empty())
-                    && transactions::are_of_segment(&bytes, *base..segment.next_offset())
-            });
+            let may_be_empty = self.dir.was_compacted(self.partition);
+            let is_sound = match std::fs::read(&path) {
+                Ok(bytes) => {
+                    (may_be_empty || !bytes.is_empty())
+                        && transactions::are_of_segment(&bytes, *base..segment.next_offset())
+                }
+                Err(error) if unreadable::tells_of_bytes(&error) => {
+                    unreadable::set_aside(&self.dir.disk, &path, &error).map_err(Error::io("set aside", &path))?;
+                    false
+                }
+                Err(error) => return Err(Error::io("read", &path)(error)),
+            };
             if !is_sound {
                 tracing::error!(path = %path.display(), "transaction index is damaged: made anew from the log");
                 damaged.insert(*base);

@@ -21,6 +21,7 @@ use crate::log::error::Error;
 use crate::log::names;
 use crate::log::segment::Segment;
 use crate::log::segment::index::{Entry, OffsetEntry, TimeEntry};
+use crate::log::unreadable;
 use crate::platform::disk::DiskFile;
 
 impl Recovery<'_> {
@@ -117,10 +118,13 @@ impl Recovery<'_> {
 
     /// Writes what the index files lack of a walk, or all of it.
     fn write_indexes(&self, base: i64, found: &mut Walk) -> Result<[DiskFile; 2], Error> {
+        for (file, error) in &found.unreadable {
+            unreadable::set_aside(&self.dir.disk, file, error).map_err(Error::io("set aside", file))?;
+        }
         let open = |suffix: &str, kept: u64, entry_bytes: u64| {
             let path = names::offset_file(self.path, base, suffix);
             let opened = if kept == 0 {
-                self.dir.disk.create(&path)
+                unreadable::create(&self.dir.disk, &path)
             } else {
                 self.dir.disk.open(&path).and_then(|file| {
                     let length = kept * entry_bytes;

@@ -9,7 +9,7 @@
 //! what was written: that is no tear.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
 use stratalog_types::{LeaderEpoch, Offset};
@@ -20,11 +20,14 @@ use crate::log::names;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError, contradiction};
 use crate::log::segment::Indexes;
 use crate::log::segment::index::{self, Index, OffsetEntry, TimeEntry};
+use crate::log::unreadable::tells_of_bytes;
 use crate::platform::disk::DiskFile;
 
 pub const READ_BYTES: usize = 256 << 10;
 /// Bytes behind a bad batch in which the next good one is looked for.
 const RESYNC_BYTES_MAX: u64 = 256 << 20;
+
+type Unreadable = Vec<(PathBuf, io::Error)>;
 
 /// What a walk over a segment found.
 pub struct Walk {
@@ -39,6 +42,8 @@ pub struct Walk {
     pub epochs: Vec<EpochStart>,
     pub bytes_since_index_entry: u64,
     pub first_timestamp: Option<i64>,
+    /// Index files that do not read.
+    pub unreadable: Unreadable,
     /// Why the walk ended before the file did.
     pub bad: Option<Bad>,
     /// Where the first whole batch behind the bad bytes lies, and its base offset. `None`: none was looked for, or found.
@@ -107,7 +112,11 @@ pub fn walk(
     bounds: Bounds,
 ) -> io::Result<Walk> {
     let size_bytes = log.length()?;
-    let begin = if trust.indexes { believable(&log, directory, base, size_bytes, trust.below)? } else { None };
+    let mut unreadable = Vec::new();
+    let begin = match trust.indexes {
+        true => believable(&log, directory, base, size_bytes, trust.below, &mut unreadable)?,
+        false => None,
+    };
     // Without a place to begin at, all of it is read.
     let unchecked_below = if trust.indexes && begin.is_none() { i64::MIN } else { trust.below };
     let begin = begin.unwrap_or_else(|| Begin {
@@ -126,6 +135,7 @@ pub fn walk(
         epochs: Vec::new(),
         bytes_since_index_entry: 0,
         first_timestamp: if begin.position > 0 { first_timestamp(&log, size_bytes)? } else { None },
+        unreadable,
         bad: None,
         resumes_at: None,
         log,
@@ -220,12 +230,20 @@ impl Walk {
 
 /// The latest place at or before `below` that both indexes and the log agree on. `None`: there is none, or one of them is
 /// wrong.
-fn believable(log: &DiskFile, directory: &Path, base: i64, size_bytes: u64, below: i64) -> io::Result<Option<Begin>> {
+fn believable(
+    log: &DiskFile,
+    directory: &Path,
+    base: i64,
+    size_bytes: u64,
+    below: i64,
+    unreadable: &mut Unreadable,
+) -> io::Result<Option<Begin>> {
     let entries_max = index::entries_max(size_bytes);
     let offsets = names::offset_file(directory, base, names::OFFSET_INDEX_SUFFIX);
     let times = names::offset_file(directory, base, names::TIME_INDEX_SUFFIX);
-    let Some(offsets) = entries::<OffsetEntry>(&offsets, entries_max)? else { return Ok(None) };
-    let Some(times) = entries::<TimeEntry>(&times, entries_max)? else { return Ok(None) };
+    let offsets = entries::<OffsetEntry>(&offsets, entries_max, unreadable)?;
+    let times = entries::<TimeEntry>(&times, entries_max, unreadable)?;
+    let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
     let kept = offsets.partition_point(|entry| base + i64::from(entry.relative_offset) < below);
     let Some(last) = kept.checked_sub(1).and_then(|at| offsets.get(at)).copied() else { return Ok(None) };
     let rises = offsets
@@ -278,13 +296,21 @@ fn believable(log: &DiskFile, directory: &Path, base: i64, size_bytes: u64, belo
     }
 }
 
-/// All entries of an index file; `None` where it is missing, no whole number of them, or more than its segment can have.
-fn entries<E: index::Entry>(file: &Path, entries_max: u64) -> io::Result<Option<Vec<E>>> {
-    match file.metadata() {
-        Ok(metadata) if metadata.len() > entries_max.saturating_mul(E::BYTES) => Ok(None),
-        Ok(_) => Ok(index::decode_all(&std::fs::read(file)?)),
+/// All entries of an index file; `None` where it is missing, does not read, is no whole number of them, or more than its
+/// segment can have.
+fn entries<E: index::Entry>(file: &Path, entries_max: u64, unreadable: &mut Unreadable) -> io::Result<Option<Vec<E>>> {
+    let is_too_long = |length: u64| length > entries_max.saturating_mul(E::BYTES);
+    let read = file.metadata().and_then(|metadata| match is_too_long(metadata.len()) {
+        true => Ok(None),
+        false => std::fs::read(file).map(|bytes| index::decode_all(&bytes)),
+    });
+    match read {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+        Err(e) if tells_of_bytes(&e) => {
+            unreadable.push((file.to_owned(), e));
+            Ok(None)
+        }
+        read => read,
     }
 }
 

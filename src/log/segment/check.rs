@@ -6,11 +6,13 @@
 
 use std::io;
 
+use super::files::Kind;
 use super::index::{self, Entry, Index, OffsetEntry, TimeEntry};
 use super::lookup::scan_to;
 use super::{Indexes, Segment};
 use crate::log::names;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError};
+use crate::log::unreadable;
 use crate::platform::disk::DiskFile;
 use crate::platform::{lock, read_lock};
 
@@ -23,11 +25,11 @@ pub fn read(segment: &Segment, (size_bytes, next_offset): (u64, i64)) -> io::Res
     let rises = |before: &OffsetEntry, after: &OffsetEntry| {
         before.relative_offset < after.relative_offset && before.position < after.position
     };
-    let offsets = entries(segment.offset_index_file(), entries_max, rises)?;
+    let offsets = entries(segment, Kind::OffsetIndex, entries_max, rises)?;
     let rises = |before: &TimeEntry, after: &TimeEntry| {
         before.timestamp < after.timestamp && before.relative_offset <= after.relative_offset
     };
-    let times = entries(segment.time_index_file(), entries_max, rises)?;
+    let times = entries(segment, Kind::TimeIndex, entries_max, rises)?;
     let (Some((offsets, last_offset)), Some((times, last_time))) = (offsets, times) else { return Ok(None) };
     let base = segment.base_offset;
     let is_inside = |relative_offset: u32| base.saturating_add(i64::from(relative_offset)) < next_offset;
@@ -43,16 +45,18 @@ pub fn read(segment: &Segment, (size_bytes, next_offset): (u64, i64)) -> io::Res
     }))
 }
 
-/// The number of entries of a file and the last one. `None`: it is missing, or contradicts itself.
+/// The number of entries of a file and the last one. `None`: it is missing, contradicts itself, or did not read and is
+/// set aside.
 fn entries<E: Entry>(
-    file: io::Result<DiskFile>,
+    segment: &Segment,
+    kind: Kind,
     entries_max: u64,
     rises: impl Fn(&E, &E) -> bool,
 ) -> io::Result<Option<(u64, Option<E>)>> {
-    match file {
-        Ok(file) => index::check_all(&file, entries_max, rises),
+    match segment.open(kind).and_then(|file| index::check_all(&file, entries_max, rises)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+        Err(e) if unreadable::tells_of_bytes(&e) => segment.set_index_aside(kind, &e).map(|()| None),
+        checked => checked,
     }
 }
 
@@ -94,8 +98,8 @@ pub fn rebuild(segment: &Segment, size_bytes: u64) -> io::Result<Indexes> {
 
 fn write(segment: &Segment, indexes: &mut Indexes) -> io::Result<()> {
     let disk = &segment.files.disk;
-    indexes.offsets.flush(&disk.create(&segment.path(names::OFFSET_INDEX_SUFFIX))?)?;
-    indexes.times.flush(&disk.create(&segment.path(names::TIME_INDEX_SUFFIX))?)
+    indexes.offsets.flush(&unreadable::create(disk, &segment.path(names::OFFSET_INDEX_SUFFIX))?)?;
+    indexes.times.flush(&unreadable::create(disk, &segment.path(names::TIME_INDEX_SUFFIX))?)
 }
 
 /// Whether the batch that an entry names has that timestamp.

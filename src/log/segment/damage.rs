@@ -1,6 +1,5 @@
 //! Damage that a read found: named and counted once, and kept with the segment until it is healed.
 
-use std::io;
 use std::sync::atomic;
 
 use stratalog_types::Offset;
@@ -9,6 +8,7 @@ use super::Segment;
 use crate::log::error::{Damage, ReadError};
 use crate::log::names;
 use crate::log::scan::ScanError;
+use crate::log::unreadable::tells_of_bytes;
 
 impl Segment {
     pub fn read_error(&self, error: ScanError) -> ReadError {
@@ -49,16 +49,4 @@ impl Segment {
     pub fn damage(&self) -> Option<Damage> {
         self.damage.get().cloned()
     }
-}
-
-/// Whether an error is one of the bytes that were to be read. A name that is gone may be a segment that was removed; that
-/// this process may not open a file, or no more of them, or that the disk takes no more writes, says nothing of what is in
-/// it.
-fn tells_of_bytes(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let of_the_process =
-        [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::ACCESS, Errno::PERM, Errno::INTR, Errno::AGAIN];
-    let of_writes = [Errno::ROFS, Errno::NOSPC, Errno::DQUOT];
-    let says_nothing = |errno| of_the_process.contains(&errno) || of_writes.contains(&errno);
-    error.kind() != io::ErrorKind::NotFound && !Errno::from_io_error(error).is_some_and(says_nothing)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::log::names;
 use crate::metrics::Metrics;
 use crate::platform::disk::{Disk, DiskFile};
 use crate::platform::lock;
@@ -16,6 +17,16 @@ pub enum Kind {
     Log,
     OffsetIndex,
     TimeIndex,
+}
+
+impl Kind {
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Kind::Log => names::LOG_SUFFIX,
+            Kind::OffsetIndex => names::OFFSET_INDEX_SUFFIX,
+            Kind::TimeIndex => names::TIME_INDEX_SUFFIX,
+        }
+    }
 }
 
 type Key = (u64, Kind);

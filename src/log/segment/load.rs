@@ -7,10 +7,12 @@
 use std::io;
 use std::sync::atomic;
 
+use super::files::Kind;
 use super::index::OffsetEntry;
 use super::{Indexes, Segment, Tail, check};
 use crate::log::error::ReadError;
 use crate::log::names;
+use crate::log::unreadable;
 use crate::platform::{lock, read_lock, write_lock};
 
 /// What a look may cost.
@@ -83,6 +85,22 @@ impl Segment {
         let mut tail = write_lock(&self.tail);
         tail.distrusted = true;
         tail.indexes = None;
+    }
+
+    /// An index file does not read: it gives its name to one that is made anew. Where it cannot, the indexes are in memory
+    /// only.
+    pub(super) fn set_index_aside(&self, kind: Kind, error: &io::Error) -> io::Result<()> {
+        let _naming = lock(&self.naming);
+        self.check_not_retired()?;
+        // In a swap the name is another segment's.
+        if !self.in_swap.load(atomic::Ordering::SeqCst) {
+            self.files.forget(self.name);
+            let path = self.path(kind.suffix());
+            if let Err(error) = unreadable::set_aside(&self.files.disk, &path, error) {
+                tracing::warn!(path = %path.display(), %error, "cannot be set aside");
+            }
+        }
+        Ok(())
     }
 
     /// Entries of the offset index and of the time index.

@@ -6,10 +6,12 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic;
 
+use super::files::Kind;
 use super::index::{Entry, Index, OffsetEntry, TimeEntry, floor_in_file};
 use super::{Effort, Indexes, Segment, check};
 use crate::log::error::ReadError;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError, jump};
+use crate::log::unreadable::tells_of_bytes;
 use crate::platform::disk::DiskFile;
 use crate::platform::read_lock;
 
@@ -53,26 +55,37 @@ impl Segment {
         }
     }
 
+    /// The last entry that does not lie after what is sought. An index file that does not read is made anew, once.
     fn floor<E: Entry>(
         &self,
         pick: impl Fn(&Indexes) -> &Index<E>,
-        file: impl Fn() -> io::Result<DiskFile>,
+        kind: Kind,
         order: impl Fn(&E) -> Ordering,
     ) -> io::Result<Option<E>> {
-        self.load_indexes()?;
-        let in_file = {
-            let tail = read_lock(&self.tail);
-            let Some(indexes) = &tail.indexes else { return Ok(None) };
-            let index = pick(indexes);
-            if let Some(entry) = index.floor_pending(&order) {
-                return Ok(Some(entry));
+        let mut is_anew = false;
+        loop {
+            self.load_indexes()?;
+            let in_file = {
+                let tail = read_lock(&self.tail);
+                let Some(indexes) = &tail.indexes else { return Ok(None) };
+                let index = pick(indexes);
+                if let Some(entry) = index.floor_pending(&order) {
+                    return Ok(Some(entry));
+                }
+                index.in_file()
+            };
+            if in_file == 0 {
+                return Ok(None);
             }
-            index.in_file()
-        };
-        if in_file == 0 {
-            return Ok(None);
+            match self.open(kind).and_then(|file| floor_in_file(&file, in_file, &order)) {
+                Err(error) if !is_anew && tells_of_bytes(&error) => {
+                    self.set_index_aside(kind, &error)?;
+                    self.distrust_indexes("an index does not read");
+                    is_anew = true;
+                }
+                floor => return floor,
+            }
         }
-        floor_in_file(&file()?, in_file, order)
     }
 
     /// A position at or before the batch that contains `offset`.
@@ -85,13 +98,13 @@ impl Segment {
         let Ok(relative) = u32::try_from(offset - self.base_offset) else {
             return Ok(None);
         };
-        self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.relative_offset.cmp(&relative))
+        self.floor(|i| &i.offsets, Kind::OffsetIndex, |e| e.relative_offset.cmp(&relative))
     }
 
     /// The start of a batch at or before `position`.
     fn batch_floor(&self, position: u64) -> io::Result<u64> {
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        let floor = self.floor(|i| &i.offsets, || self.offset_index_file(), |e| e.position.cmp(&position))?;
+        let floor = self.floor(|i| &i.offsets, Kind::OffsetIndex, |e| e.position.cmp(&position))?;
         Ok(floor.map_or(0, |entry| u64::from(entry.position)))
     }
 
@@ -100,7 +113,7 @@ impl Segment {
         // Strictly before: the entry's own batch may be the answer, and the scan starts there.
         let order = |e: &TimeEntry| if e.timestamp < timestamp { Ordering::Less } else { Ordering::Greater };
         self.check_times()?;
-        let floor = self.floor(|i| &i.times, || self.time_index_file(), order)?;
+        let floor = self.floor(|i| &i.times, Kind::TimeIndex, order)?;
         let Some(entry) = floor else { return Ok(self.base_offset) };
         if check::is_of_a_batch(self, &entry)? {
             return Ok(self.base_offset + i64::from(entry.relative_offset));

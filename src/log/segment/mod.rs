@@ -159,21 +159,13 @@ impl Segment {
         if let Some(file) = &*lock(&self.pinned) {
             return Ok(file.clone());
         }
-        self.open(Kind::Log, names::LOG_SUFFIX)
-    }
-
-    fn offset_index_file(&self) -> io::Result<DiskFile> {
-        self.open(Kind::OffsetIndex, names::OFFSET_INDEX_SUFFIX)
-    }
-
-    fn time_index_file(&self) -> io::Result<DiskFile> {
-        self.open(Kind::TimeIndex, names::TIME_INDEX_SUFFIX)
+        self.open(Kind::Log)
     }
 
     /// Files are opened by name, and a name may be another log's by now: what was opened counts only while this segment
     /// is still in its log.
-    fn open(&self, kind: Kind, suffix: &str) -> io::Result<DiskFile> {
-        self.while_in_its_log(self.at_its_path(suffix, |path| self.files.get(self.name, kind, path))?)
+    fn open(&self, kind: Kind) -> io::Result<DiskFile> {
+        self.while_in_its_log(self.at_its_path(kind.suffix(), |path| self.files.get(self.name, kind, path))?)
     }
 
     /// The `.log`, for its log to go on with.

@@ -80,6 +80,13 @@ enum Harm {
     Flip(u64, u8),
     Cut(u64),
     Delete,
+    /// Whoever reads it gets an error: a directory has its name.
+    Unreadable,
+}
+
+/// A file that is made anew from the log.
+fn is_derived(name: &str) -> bool {
+    name == "leader-epoch-checkpoint" || ["index", "timeindex", "snapshot"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 impl Harm {
@@ -89,6 +96,10 @@ impl Harm {
         let at = |thousandths: u64| (bytes.len() as u64 * thousandths / 1000) as usize;
         match self {
             Harm::Delete => std::fs::remove_file(file).unwrap(),
+            Harm::Unreadable => {
+                std::fs::remove_file(file).unwrap();
+                std::fs::create_dir(file).unwrap();
+            }
             Harm::Flip(thousandths, bit) => {
                 let at = at(thousandths).min(bytes.len().saturating_sub(1));
                 let Some(byte) = bytes.get_mut(at) else { return false };
@@ -281,7 +292,8 @@ fn damage_is_healed_or_named_and_never_believed() {
             let flips = [0, 10, 200, 330, 500, 501, 700, 940, 999];
             let flips = flips.iter().flat_map(|at| [0, 3, 7].map(|bit| Harm::Flip(*at, bit)));
             let cuts = [0, 300, 500, 900, 999].map(Harm::Cut);
-            for harm in flips.chain(cuts).chain([Harm::Delete]) {
+            let unreadable = is_derived(&name).then_some(Harm::Unreadable);
+            for harm in flips.chain(cuts).chain([Harm::Delete]).chain(unreadable) {
                 let image = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
                 copy(original.path(), image.path());
                 let harmed = image.path().join(file.strip_prefix(original.path()).unwrap());

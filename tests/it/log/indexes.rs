@@ -69,10 +69,14 @@ fn config() -> LogConfig {
 }
 
 fn fill(directory: &Path) {
+    fill_as(directory, &config(), 100);
+}
+
+fn fill_as(directory: &Path, config: &LogConfig, padding_bytes: usize) {
     let dir = open_dir(directory);
-    let log = open_log(&dir, &config());
+    let log = open_log(&dir, config);
     for value in 0..40 {
-        append(&log, &batch(&[value], NOW_MS, 100)).unwrap();
+        append(&log, &batch(&[value], NOW_MS, padding_bytes)).unwrap();
     }
     assert!(log.closed_segments().len() > 3);
     dir.sync_queued();
@@ -146,4 +150,39 @@ fn who_may_not_wait_is_told_that_an_index_is_not_read_yet() {
     assert_eq!(read(4, Effort::Any).unwrap().next_offset.0, 5);
     assert_eq!(next(4).unwrap(), 5);
     dir.close().unwrap();
+}
+
+fn replace_by_directory(file: &Path) {
+    std::fs::remove_file(file).unwrap();
+    std::fs::create_dir(file).unwrap();
+}
+
+/// A sector that goes bad under an index is not the log's: it keeps its place under another name, and the index is made
+/// anew elsewhere. Before the start, and while the log is open.
+#[test]
+fn an_index_that_does_not_read_is_set_aside_and_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    // So large that an index which is made anew has entries.
+    let config = LogConfig { segment_bytes: 12_000, ..config() };
+    fill_as(directory.path(), &config, 2000);
+    let log_directory = directory.path().join("events-0");
+    for name in [FIRST_INDEX, "00000000000000000000.timeindex"] {
+        let file = log_directory.join(name);
+        // Nothing stays open: the next look opens the file that is there then.
+        let options = || LogDirOptions { open_files_max: 1, ..manual_options() };
+        let check = |log: &Log, aside: &str| {
+            assert_eq!(read_all(log, Offset::ZERO, 3000).len(), 40);
+            assert_eq!(log.offset_for_timestamp(NOW_MS + 1).unwrap(), None);
+            assert_eq!(log.offset_for_timestamp(NOW_MS).unwrap().unwrap().offset, Offset::ZERO);
+            assert_eq!(log.damaged_until(), None);
+            assert!(file.is_file() && log_directory.join(format!("{name}.{aside}")).is_dir(), "{name}");
+        };
+        replace_by_directory(&file);
+        let dir = LogDir::open(directory.path(), options()).unwrap();
+        let log = open_log(&dir, &config);
+        check(&log, "damaged");
+        replace_by_directory(&file);
+        check(&log, "1.damaged");
+        dir.close().unwrap();
+    }
 }

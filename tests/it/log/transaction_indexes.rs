@@ -102,6 +102,12 @@ fn a_damaged_transaction_index_is_made_anew() {
             assert_eq!(std::fs::read(file).unwrap(), whole, "{what}");
             dir.close().unwrap();
         }
+        std::fs::remove_file(file).unwrap();
+        std::fs::create_dir(file).unwrap();
+        let (dir, log) = open(directory.path());
+        assert_eq!(aborted(&log), expected, "{} does not read", file.display());
+        assert_eq!(std::fs::read(file).unwrap(), whole);
+        dir.close().unwrap();
     }
 }
 
