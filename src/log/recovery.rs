@@ -21,6 +21,7 @@ mod in_order;
 mod missing;
 mod producers;
 mod rebuilt;
+pub mod resync;
 #[cfg(test)]
 mod tests;
 pub mod walk;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use stratalog_protocol::records::BatchHeader;
 
 use crate::log::error::Error;
-use crate::log::recovery::walk::{batch_crc, next_good};
+use crate::log::recovery::batch_crc;
+use crate::log::recovery::resync::next_good;
 use crate::log::scan::{BatchAt, HeaderScan, ScanError, contradiction};
 use crate::platform::disk::{Disk, DiskFile, drop_cached, is_cached};
 

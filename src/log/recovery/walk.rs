@@ -11,9 +11,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stratalog_protocol::records::{BATCH_HEADER_BYTES, BatchHeader};
+use stratalog_protocol::records::BatchHeader;
 use stratalog_types::{LeaderEpoch, Offset};
 
+use super::resync::next_good;
 use crate::log::config::LogConfig;
 use crate::log::epochs::EpochStart;
 use crate::log::names;
@@ -24,8 +25,8 @@ use crate::log::unreadable::tells_of_bytes;
 use crate::platform::disk::DiskFile;
 
 pub const READ_BYTES: usize = 256 << 10;
-/// Bytes behind a bad batch in which the next good one is looked for.
-const RESYNC_BYTES_MAX: u64 = 256 << 20;
+/// The CRC of a batch covers all that lies behind it.
+pub const CRC_COVERED_FROM: u64 = 21;
 
 type Unreadable = Vec<(PathBuf, io::Error)>;
 
@@ -323,41 +324,11 @@ fn batch_at(log: &DiskFile, position: u64, size_bytes: u64) -> io::Result<Option
     }
 }
 
-/// The first whole batch behind `position`, with a matching CRC and an offset of at least `offset_min`.
-pub fn next_good(log: &DiskFile, position: u64, size_bytes: u64, offset_min: i64) -> io::Result<Option<(u64, i64)>> {
-    /// Where the magic byte lies in a batch; it is 2.
-    const MAGIC_AT: usize = 16;
-    let until = size_bytes.min(position.saturating_add(RESYNC_BYTES_MAX));
-    let mut window = vec![0; READ_BYTES];
-    let mut crc_buffer = vec![0; READ_BYTES];
-    let mut at = position + 1;
-    while at + BATCH_HEADER_BYTES as u64 <= until {
-        let read = log.read_at(&mut window, at)?;
-        let filled = window.get(..read).unwrap_or_default();
-        for (from, bytes) in filled.windows(BATCH_HEADER_BYTES).enumerate() {
-            if bytes.get(MAGIC_AT) != Some(&2) {
-                continue;
-            }
-            let Ok(header) = BatchHeader::decode(bytes) else { continue };
-            let found = at + from as u64;
-            let fits = found + header.batch_bytes() as u64 <= size_bytes && header.last_offset_delta >= 0;
-            let follows = header.base_offset >= offset_min && header.base_offset - offset_min <= i64::from(i32::MAX);
-            if fits && follows && batch_crc(log, found, &header, &mut crc_buffer)? == header.crc {
-                return Ok(Some((found, header.base_offset)));
-            }
-        }
-        at += (read.saturating_sub(BATCH_HEADER_BYTES - 1)).max(1) as u64;
-    }
-    Ok(None)
-}
-
 /// The CRC-32C of a batch in a file, read piece by piece.
 pub fn batch_crc(log: &DiskFile, position: u64, header: &BatchHeader, buffer: &mut [u8]) -> io::Result<u32> {
-    const COVERED_FROM: u64 = 21;
-    debug_assert!(COVERED_FROM < BATCH_HEADER_BYTES as u64);
     let end = position + header.batch_bytes() as u64;
     let mut crc = 0;
-    let reached = log.read_pieces(position + COVERED_FROM..end, buffer, |piece, _| {
+    let reached = log.read_pieces(position + CRC_COVERED_FROM..end, buffer, |piece, _| {
         crc = crc32c::crc32c_append(crc, piece);
         Ok(())
     })?;
