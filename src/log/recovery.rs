@@ -105,6 +105,7 @@ pub fn recover(
     let recovery_point = dir.recovery_point(partition).at_least(dir.cleaner_point(partition));
     let log_start_offset = dir.log_start(partition).or(bases.first().map(|base| Offset(*base))).unwrap_or_default();
     let (epochs, epochs_damaged) = read_epochs(&dir.disk, path)?;
+    let is_kafkas = checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?;
     // Every append is of an epoch, and writes that down before.
     let epochs_damaged = epochs_damaged || (epochs.is_empty() && bases.iter().any(|base| !is_empty(path, *base)));
     let mut unclean = unclean && !bases.is_empty();
@@ -115,9 +116,7 @@ pub fn recover(
         config,
         files: &files,
         recovery_point,
-        may_be_hole: config.may_have_holes
-            && (dir.may_lack_cleaner_point(partition)
-                || checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?),
+        may_be_hole: config.may_have_holes && (dir.may_lack_cleaner_point(partition) || is_kafkas),
         holes: Holes::of(dir, path, partition, config),
         saved_epochs: epochs.clone(),
         epochs: LeaderEpochs::new(epochs),
@@ -130,6 +129,12 @@ pub fn recover(
         first_rebuilt: None,
     };
     recovery.check_for_first(&bases)?;
+    if is_kafkas {
+        // Kafka shortens the file a little later than the log; with the next change nothing tells any more that it was Kafka's.
+        recovery.epochs.truncate_from_start(log_start_offset);
+    } else {
+        recovery.check_for_beginning(&bases)?;
+    }
     recovery.check_for_missing(&bases)?;
     recovery.remove_orphans(&bases)?;
     let loaded = recovery.load_segments(&bases, unclean);

@@ -102,6 +102,11 @@ impl LogDir {
         self.log_starts.get(partition)
     }
 
+    /// Whether the start of a log moved, or an entry that said so may be lost.
+    pub(in crate::log) fn may_have_moved_start(&self, partition: &TopicPartition) -> bool {
+        !self.log_starts.is_whole() || self.log_start(partition).is_some()
+    }
+
     /// Durable when this returns.
     pub(in crate::log) fn write_log_start(&self, partition: &TopicPartition, offset: Offset) -> Result<(), Error> {
         self.with_spare(|| self.log_starts.put(partition, offset))

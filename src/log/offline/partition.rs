@@ -1,5 +1,6 @@
 //! A partition directory, and a data directory of them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use stratalog_types::{Offset, TopicPartition};
@@ -12,6 +13,7 @@ use crate::log::producers::decode_snapshot;
 
 use super::batches::Ends;
 use super::findings::{Finding, Findings, Severity};
+use super::seen::is_whole;
 use super::segment::{self, SegmentFacts};
 use super::target::entries;
 
@@ -20,6 +22,8 @@ use super::target::entries;
 pub struct Checkpointed {
     pub recovery_point: Option<Offset>,
     pub log_start: Option<Offset>,
+    /// Every entry of a log start that was ever written is there.
+    pub log_starts_whole: bool,
 }
 
 /// What a partition's directory holds.
@@ -29,6 +33,10 @@ pub struct PartitionFacts {
     pub bad_snapshots: Vec<i64>,
     pub orphans: Vec<String>,
     pub is_epoch_file_bad: bool,
+    /// Segments that are not there, and that nobody gave up.
+    pub misses_segments: bool,
+    /// What a cleaned segment replaces is on its way out.
+    pub is_in_swap: bool,
 }
 
 impl PartitionFacts {
@@ -44,7 +52,9 @@ pub fn verify_directory(path: &Path, findings: &mut Findings<'_>) -> Result<(), 
         told(error, findings)?;
     }
     let recovery_points = offsets(&path.join(names::RECOVERY_POINTS), findings)?;
+    let lost_before = findings.tally.wrong;
     let log_starts = offsets(&path.join(names::LOG_STARTS), findings)?;
+    let log_starts_whole = is_whole(&path.join(names::LOG_STARTS), findings.tally.wrong == lost_before)?;
     offsets(&path.join(names::HIGH_WATERMARKS), findings)?;
     for name in &names {
         let directory = path.join(name);
@@ -54,6 +64,7 @@ pub fn verify_directory(path: &Path, findings: &mut Findings<'_>) -> Result<(), 
             let checkpointed = Checkpointed {
                 recovery_point: recovery_points.get(&partition).copied(),
                 log_start: log_starts.get(&partition).copied(),
+                log_starts_whole,
             };
             verify_partition(&directory, Some(checkpointed), findings)?;
         } else if name.ends_with(names::DELETED_DIRECTORY_SUFFIX) || name.ends_with(".tmp") {
@@ -110,18 +121,25 @@ pub fn verify_partition(
     let parsed = || files.iter().filter_map(|name| names::parse_offset_file(name));
     let bases: Vec<i64> = parsed().filter(|(_, suffix)| *suffix == names::LOG_SUFFIX).map(|(base, _)| base).collect();
     // What was given up may be missing anywhere.
-    let synced = checkpointed.filter(|_| !path.join(names::GIVEN_UP).exists()).and_then(|known| known.recovery_point);
+    let given_up = path.join(names::GIVEN_UP).exists();
+    let synced = checkpointed.filter(|_| !given_up).and_then(|known| known.recovery_point);
     let mut end: Option<i64> = None;
     for (at, base) in bases.iter().enumerate() {
         let next = bases.get(at + 1).copied();
         let ends = Ends { segment: next, synced: synced.filter(|_| next.is_none()).map(|synced| synced.0) };
         let segment = segment::verify(path, *base, ends, epochs.as_ref(), findings)?;
-        check_border(path, *base, end, findings);
+        check_border(path, *base, end, given_up, findings);
         end = Some(segment.next_offset);
         facts.segments.push(segment);
     }
     for name in &files {
         check_other(path, name, &bases, &mut facts, findings)?;
+    }
+    if !given_up {
+        let never_moved = checkpointed.is_some_and(|known| known.log_starts_whole && known.log_start.is_none());
+        let is_ours = !checkpoint::is_without_sums(&path.join(names::LEADER_EPOCH_CHECKPOINT))?;
+        let began = epochs.as_ref().filter(|_| never_moved && is_ours).and_then(|epochs| epochs.entries().first());
+        check_missing(path, began.map(|first| first.start_offset.0), &bases, &mut facts, findings);
     }
     if let Some(checkpointed) = checkpointed {
         check_checkpoints(path, checkpointed, &facts, findings);
@@ -175,14 +193,39 @@ fn check_epochs(path: &Path, entries: Vec<EpochStart>, findings: &mut Findings<'
     (!entries.is_empty()).then(|| LeaderEpochs::new(entries))
 }
 
-fn check_border(path: &Path, base: i64, end: Option<i64>, findings: &mut Findings<'_>) {
+/// Segments that are not there, although an index of them is: between two others, or from where the log `began`, if
+/// nothing moved that.
+fn check_missing(
+    path: &Path,
+    began: Option<i64>,
+    bases: &[i64],
+    facts: &mut PartitionFacts,
+    findings: &mut Findings<'_>,
+) {
+    let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return };
+    let from = began.unwrap_or(*first).min(*first);
+    let range = if facts.is_in_swap { from..from } else { from..*last };
+    let orphans = facts.orphans.iter().filter_map(|name| names::parse_offset_file(name)).map(|(base, _)| base);
+    let missing: BTreeSet<i64> = orphans.filter(|base| range.contains(base)).collect();
+    for base in missing {
+        facts.misses_segments = true;
+        let next = bases.iter().copied().find(|next| *next > base).unwrap_or(base);
+        let file = names::offset_file(path, base, names::LOG_SUFFIX);
+        findings.add(Finding::new(Severity::Lost, &file, "the segment is missing").offsets(base, next - 1));
+    }
+}
+
+fn check_border(path: &Path, base: i64, end: Option<i64>, given_up: bool, findings: &mut Findings<'_>) {
     let Some(end) = end else { return };
     let file = names::offset_file(path, base, names::LOG_SUFFIX);
     if base < end {
         let what = format!("the segment before it reaches to offset {}", end - 1);
         findings.add(Finding::new(Severity::Wrong, &file, what).offsets(base, end - 1));
     } else if base > end {
-        let what = "nothing is between the segment before it and this one: compacted away, or gone";
+        let what = match given_up {
+            true => "nothing is between the segment before it and this one: given up, or compacted away",
+            false => "nothing is between the segment before it and this one: compacted away, or gone",
+        };
         findings.add(Finding::new(Severity::Note, &file, what).offsets(end, base - 1));
     }
 }
@@ -225,7 +268,10 @@ fn check_other(
                 "cut" => "bytes that a recovery cut off, kept to be looked at",
                 "damaged" => "bytes that were found damaged, kept to be looked at",
                 "deleted" => "on its way out",
-                "swap" | "cleaned" => "a compaction that was cut short, or runs",
+                "swap" | "cleaned" => {
+                    facts.is_in_swap = true;
+                    "a compaction that was cut short, or runs"
+                }
                 _ => "its name says nothing",
             };
             findings.add(Finding::new(Severity::Note, &file, what));

@@ -27,7 +27,6 @@ use crate::log::dir::DirectoryLock;
 use crate::log::epochs::LeaderEpochs;
 use crate::log::error::Error;
 use crate::log::names;
-use crate::log::recovery;
 use crate::log::segment::Indexes;
 use crate::log::unreadable::free_name;
 use crate::platform::disk::{Disk, DiskFile};
@@ -242,7 +241,7 @@ impl Repair {
             }
         }
         let accepted = directory.join(names::GIVEN_UP);
-        if drop_damaged && !accepted.exists() && has_missing(directory, &facts)? {
+        if drop_damaged && !accepted.exists() && has_missing(&facts) {
             self.actions.push(Action::AcceptMissing { file: accepted });
         }
         for offset in &facts.bad_snapshots {
@@ -290,21 +289,14 @@ impl Repair {
     }
 }
 
-/// Whether offsets are missing in the middle of a log, or will be: a start takes that for damage. Where one batch can stand
-/// for what is dropped, none are.
-fn has_missing(directory: &Path, facts: &PartitionFacts) -> Result<bool, Error> {
-    let bases: Vec<i64> = facts.segments.iter().map(|segment| segment.base_offset).collect();
-    let (Some(first), Some(last)) = (bases.first(), bases.last()) else { return Ok(false) };
+/// Whether offsets are missing in a log, or will be: a start takes that for damage. Where one batch can stand for what is
+/// dropped, none are.
+fn has_missing(facts: &PartitionFacts) -> bool {
     let is_dropped = |bad: &BadBytes| bad.misplaced.is_none_or(|misplaced| misplaced.right.is_none());
     let leaves_gap = |bad: &BadBytes| {
         is_dropped(bad) && bad.until_offset.is_some_and(|until| !filler::fits(bad.first_offset, until - 1))
     };
-    let dropped = facts.segments.iter().any(|segment| segment.bad.iter().any(leaves_gap));
-    let files = recovery::list(directory)?;
-    let lost = files
-        .iter()
-        .any(|(offset, suffix)| names::is_index(suffix) && offset > first && offset < last && !bases.contains(offset));
-    Ok(dropped || lost)
+    facts.misses_segments || facts.segments.iter().any(|segment| segment.bad.iter().any(leaves_gap))
 }
 
 fn of_bad_bytes(log: &Path, bad: &BadBytes, is_torn_end: bool, drop_damaged: bool) -> Action {

@@ -61,6 +61,7 @@ fn stamp(file: &Path) -> Result<Option<Stamp>, Error> {
 pub struct Checkpoints {
     /// Whether a partition without an entry never had a recovery point.
     whole: bool,
+    log_starts_whole: bool,
     recovery_points: OffsetsByPartition,
     log_starts: OffsetsByPartition,
 }
@@ -68,18 +69,23 @@ pub struct Checkpoints {
 impl Checkpoints {
     pub fn read(directory: &Path) -> Result<Checkpoints, Error> {
         let file = directory.join(names::RECOVERY_POINTS);
-        let exists = |file: &Path| file.try_exists().map_err(Error::io("look for", file));
         let recovery_points = readable(&file)?;
-        // What a start salvaged of a damaged one may lack entries.
-        let whole = recovery_points.is_some() && exists(&file)? && !exists(&file.with_added_extension("damaged"))?;
-        let log_starts = readable(&directory.join(names::LOG_STARTS))?.unwrap_or_default();
-        Ok(Checkpoints { whole, recovery_points: recovery_points.unwrap_or_default(), log_starts })
+        let whole = is_whole(&file, recovery_points.is_some())?;
+        let file = directory.join(names::LOG_STARTS);
+        let log_starts = readable(&file)?;
+        Ok(Checkpoints {
+            whole,
+            log_starts_whole: is_whole(&file, log_starts.is_some())?,
+            recovery_points: recovery_points.unwrap_or_default(),
+            log_starts: log_starts.unwrap_or_default(),
+        })
     }
 
     pub fn of(&self, partition: &TopicPartition) -> Checkpointed {
         Checkpointed {
             recovery_point: self.recovery_points.get(partition).copied(),
             log_start: self.log_starts.get(partition).copied(),
+            log_starts_whole: self.log_starts_whole,
         }
     }
 
@@ -88,6 +94,12 @@ impl Checkpoints {
         let unknown = if self.whole { Offset::ZERO } else { Offset(i64::MAX) };
         self.recovery_points.get(partition).copied().unwrap_or(unknown)
     }
+}
+
+/// Whether every entry that a checkpoint ever had is in it. What a start salvaged of a damaged one may lack some.
+pub fn is_whole(file: &Path, reads: bool) -> Result<bool, Error> {
+    let exists = |file: &Path| file.try_exists().map_err(Error::io("look for", file));
+    Ok(reads && exists(file)? && !exists(&file.with_added_extension("damaged"))?)
 }
 
 /// `None`: the file is damaged.

@@ -34,6 +34,22 @@ impl Recovery<'_> {
         Err(self.damage(first.min(start), 0, Offset(start), Offset(last.max(start + 1)), what))
     }
 
+    /// An index before the first segment whose `.log` is gone. A log begins where its first epoch does, and every move of
+    /// its start is written down before a segment goes.
+    pub(super) fn check_for_beginning(&self, bases: &[i64]) -> Result<(), Error> {
+        let (Some(first), Some(began)) = (bases.first(), self.epochs.entries().first()) else { return Ok(()) };
+        let began = began.start_offset;
+        let is_left = |(offset, suffix): &(i64, String)| names::is_index(suffix) && (began.0..*first).contains(offset);
+        if !self.files.iter().any(is_left)
+            || self.dir.may_have_moved_start(self.partition)
+            || self.path.join(names::GIVEN_UP).exists()
+        {
+            return Ok(());
+        }
+        let what = "the file is missing; the log began here, and nothing moved its start".to_owned();
+        Err(self.damage(began.0, 0, began, Offset(*first), what))
+    }
+
     /// An index between two segments whose `.log` is gone: removals go from the front, oldest first and the `.log` before
     /// its indexes, or from the end, newest first.
     pub(super) fn check_for_missing(&self, bases: &[i64]) -> Result<(), Error> {

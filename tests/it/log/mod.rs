@@ -6,6 +6,7 @@ mod compaction;
 mod crash;
 pub mod crash_disk;
 mod damage;
+mod first_segment;
 mod full_disk;
 pub mod harness;
 pub mod indexes;
