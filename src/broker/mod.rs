@@ -205,7 +205,7 @@ fn tier_service(node: &Node, handle: &ServiceHandle) -> Service {
         interval: tier.map_or(Duration::from_secs(30), |tier| tier.task_interval),
         expire_concurrency: tier.map_or(1, |tier| tier.expire_concurrency),
         retention_interval: node.config.log.retention_check_interval,
-        purges: tokio::sync::Mutex::default(),
+        deletions: tokio::sync::Mutex::default(),
     }
 }
 

@@ -10,14 +10,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::ready;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use stratalog_tiering::gc::topic::{Purge, PurgeProgress};
 use stratalog_tiering::manifest::RetentionPolicy;
-use stratalog_tiering::object_key;
-use stratalog_tiering::store::Purpose;
 use stratalog_types::{PartitionIndex, TopicId};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::deletion::Deletions;
 use super::shared::Tier;
 use super::tiered::{TierError, UploadedSegment};
 use crate::clock::Clock;
@@ -59,8 +57,7 @@ pub struct Service {
     pub expire_concurrency: usize,
     /// Between two rounds of retention.
     pub retention_interval: Duration,
-    /// Of deleted topics, while they wait.
-    pub purges: tokio::sync::Mutex<HashMap<TopicId, Purge>>,
+    pub deletions: tokio::sync::Mutex<Deletions>,
 }
 
 impl Service {
@@ -156,6 +153,9 @@ impl Service {
     }
 
     async fn retain_tiered(&self) {
+        if self.tier.is_none() {
+            self.remove_all_deleted().await;
+        }
         loop {
             tokio::time::sleep(self.retention_interval).await;
             let partitions = self.partitions.all();
@@ -228,14 +228,6 @@ impl Service {
         }
     }
 
-    async fn remove_all_deleted(&self) {
-        for (topic_id, deleting) in self.metadata.image().deleting.clone() {
-            if let Err(error) = self.remove_deleted(topic_id, &deleting.0, deleting.1, deleting.2).await {
-                tracing::warn!(%topic_id, "deleted topic {} is not purged yet: {error}", deleting.0);
-            }
-        }
-    }
-
     async fn retain_tiered_one(&self, partition: &Partition) -> Result<(), TierError> {
         let config = partition.config();
         let Some(tiered) = partition.tiered() else { return Ok(()) };
@@ -253,63 +245,6 @@ impl Service {
         };
         let committed_end = partition.tierable_end();
         tiered.retain(partition.leader_epoch(), &policy, committed_end).await
-    }
-
-    /// `None`: nothing of the topic ever came to the bucket.
-    async fn claim_purge(
-        &self,
-        tier: &Tier,
-        topic_id: TopicId,
-        name: &str,
-        partitions: i32,
-    ) -> Result<Option<Purge>, Box<dyn std::error::Error + Send + Sync>> {
-        let life = tier.topic_life().await?;
-        if let Some(purge) = life.resume_purge(topic_id).await? {
-            return Ok(Some(purge));
-        }
-        if tier.store.list(&object_key::topic_prefix(topic_id), None, Purpose::Admin).await?.is_empty() {
-            return Ok(None);
-        }
-        let deletion = life.delete(topic_id, name, partitions).await?;
-        Ok(Some(life.purge(&deletion).await?))
-    }
-
-    /// Removes what a deleted topic left in the bucket and on disk, then the intent. Every step may be repeated after a crash.
-    async fn remove_deleted(
-        &self,
-        topic_id: TopicId,
-        name: &str,
-        partitions: i32,
-        tiered: bool,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        if let (Some(tier), true) = (&self.tier, tiered) {
-            // Kept from round to round: the wait for late PUTs counts from the claim that this process made.
-            let mut purges = self.purges.lock().await;
-            let mut purge = match purges.remove(&topic_id) {
-                Some(purge) => Some(purge),
-                None => self.claim_purge(tier, topic_id, name, partitions).await?,
-            };
-            while let Some(mut under_way) = purge.take() {
-                match under_way.step(DELETES_PER_ROUND).await {
-                    Ok(PurgeProgress::More { .. }) => purge = Some(under_way),
-                    // Heads and marker stay for the longest time of a late PUT; a later round takes them.
-                    Ok(PurgeProgress::Waiting { .. }) => {
-                        purges.insert(topic_id, under_way);
-                        return Ok(());
-                    }
-                    Ok(PurgeProgress::Done { .. }) => {}
-                    Err(error) => {
-                        purges.insert(topic_id, under_way);
-                        return Err(error.into());
-                    }
-                }
-            }
-        }
-        let partitions = self.partitions.clone();
-        tokio::task::spawn_blocking(move || partitions.remove_directories(topic_id)).await??;
-        let metadata = self.metadata.clone();
-        tokio::task::spawn_blocking(move || metadata.finish_deletion(topic_id)).await??;
-        Ok(())
     }
 }
 

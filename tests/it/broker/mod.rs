@@ -6,6 +6,7 @@ mod health;
 mod identity;
 mod retention;
 mod scrub;
+mod tier_deletion;
 mod tier_lifecycle;
 mod tiering;
 mod times;

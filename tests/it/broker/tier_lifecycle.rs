@@ -28,7 +28,7 @@ fn soon() -> tokio::time::Instant {
 }
 
 /// The records are old: nothing expires unless a test says so.
-const QUICK: &[(&str, &str)] = &[
+pub(super) const QUICK: &[(&str, &str)] = &[
     ("remote.log.manager.task.interval.ms", "20"),
     ("log.retention.check.interval.ms", "20"),
     ("log.retention.ms", "-1"),
@@ -373,48 +373,6 @@ async fn objects_tell_of_their_topic_and_chain_across_a_restart() {
     let marker = Marker::decode(&marker).unwrap();
     assert_eq!((marker.topic_name.as_str(), marker.partitions), ("t", 4));
     running.stop().await.unwrap();
-}
-
-/// Deletion ends: objects, heads, marker and the intent itself are gone, whichever way tiering was turned off before.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_topic_leaves_nothing_behind() {
-    for off in [false, true] {
-        let dir = tempfile::tempdir().unwrap();
-        let waits = [
-            ("stratalog.tier.late.put.max.ms", "300"),
-            ("stratalog.tier.delete.grace.ms", "3600000"),
-            ("log.segment.delete.delay.ms", "0"),
-        ];
-        let running = start(dir.path(), &[QUICK, &waits].concat()).await;
-        let mut one = client(&running);
-        let mut asked = topic("t", SMALL_SEGMENTS);
-        asked.partitions = Some(2);
-        one.create_topic(&asked, false).await.unwrap();
-        produce(&mut one, "t", 0, 3000).await;
-        running.control.flush("t".to_owned(), true).await.unwrap();
-        let id = running.node.image().topic("t").unwrap().id;
-        if off {
-            let removed = ("remote.storage.enable".to_owned(), ConfigOperation::Delete);
-            let deletes = set("remote.log.delete.on.disable", "true");
-            one.alter_topic_configs("t", &[deletes, removed], false).await.unwrap();
-        }
-        one.delete_topic("t").await.unwrap();
-        let objects = dir.path().join("tier/v1").join(id.to_string());
-        until("the purge has ended", || {
-            let left = running.node.image().deleting.len() + count_files(&objects);
-            async move { left == 0 }
-        })
-        .await;
-        assert!(
-            std::fs::read_dir(dir.path()).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with("t-"))
-        );
-        running.stop().await.unwrap();
-    }
-}
-
-fn count_files(directory: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    entries.map(|entry| entry.unwrap().path()).map(|path| if path.is_dir() { count_files(&path) } else { 1 }).sum()
 }
 
 /// Protocol 3.2, step 1: also where acknowledgements do not wait for the sync.
