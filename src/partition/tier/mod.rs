@@ -7,12 +7,14 @@
 //! tiered too: both harmless.
 
 mod deletion;
+mod error;
 mod service;
 mod shared;
 mod source;
 mod tiered;
 
 pub use deletion::Deletions;
+pub use error::TierError;
 pub use service::{Service, ServiceHandle, chain, count_upload};
 pub use shared::{OpenError, OwnerRecord, Tier};
-pub use tiered::{TierError, Tiered, TopicFacts, UploadedSegment};
+pub use tiered::{Tiered, TopicFacts, UploadedSegment};

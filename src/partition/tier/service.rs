@@ -16,8 +16,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::deletion::Deletions;
+use super::error::TierError;
 use super::shared::Tier;
-use super::tiered::{TierError, UploadedSegment};
+use super::tiered::UploadedSegment;
 use crate::clock::Clock;
 use crate::log;
 use crate::metadata::Metadata;
