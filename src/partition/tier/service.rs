@@ -4,7 +4,7 @@
 //! deadlines. Owns no state that matters: all of it is in the log and the manifest.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -25,7 +25,6 @@ use crate::metadata::Metadata;
 use crate::metrics::{Metrics, ReasonLabel, TopicLabel};
 use crate::partition::retention::LocalRetention;
 use crate::partition::{Partition, Partitions};
-use crate::platform::lock;
 
 /// DELETE requests of one partition's round.
 pub const DELETES_PER_ROUND: u64 = 1000;
@@ -118,39 +117,22 @@ impl Service {
     }
 
     async fn retain_together(&self, partitions: &[Arc<Partition>]) {
-        let planned = Mutex::new(Vec::with_capacity(partitions.len()));
-        self.each_of(partitions, |partition| {
-            let planned = &planned;
-            async move {
-                let (config, now_ms, planning) = (partition.config(), self.clock.now_ms(), partition.clone());
-                let plan = blocking(move || planning.plan_local_retention(&config, now_ms)).await?;
-                lock(planned).push((partition, plan));
-                Ok(())
-            }
-        })
-        .await;
-        let planned = Arc::new(std::mem::take(&mut *lock(&planned)));
+        let partitions = partitions.iter().map(|partition| (partition.clone(), ())).collect();
+        let planned = self.each_of(partitions, |partition, ()| async move {
+            let (config, now_ms) = (partition.config(), self.clock.now_ms());
+            blocking(move || Ok((partition.plan_local_retention(&config, now_ms)?, partition))).await
+        });
+        let planned: Vec<_> = planned.await.into_iter().map(|(plan, partition)| (partition, plan)).collect();
+        let planned = Arc::new(planned);
         let beginning = Arc::clone(&planned);
         let begun = blocking(move || LocalRetention::begin(&beginning)).await;
         if let Err(error) = &begun {
             tracing::warn!("log starts are not moved, retention tries again: {}", chain(error));
         }
-        let plans: HashMap<_, _> =
-            planned.iter().map(|(partition, plan)| (partition.topic_partition(), *plan)).collect();
-        let going: Vec<Arc<Partition>> = planned
-            .iter()
-            // What failed for all of them together is not tried again for each.
-            .filter(|(partition, plan)| begun.is_ok() || plan.has_begun(partition))
-            .map(|(partition, _)| partition.clone())
-            .collect();
-        self.each_of(&going, |partition| {
-            let plan = plans.get(partition.topic_partition()).copied();
-            async move {
-                let Some(plan) = plan else { return Ok(()) };
-                blocking(move || partition.carry_out(&plan)).await
-            }
-        })
-        .await;
+        // What failed for all of them together is not tried again for each.
+        let going = planned.iter().filter(|(partition, plan)| begun.is_ok() || plan.has_begun(partition));
+        let going = going.cloned().collect();
+        self.each_of(going, |partition, plan| blocking(move || partition.carry_out(&plan))).await;
     }
 
     async fn retain_tiered(&self) {
@@ -159,31 +141,39 @@ impl Service {
         }
         loop {
             tokio::time::sleep(self.retention_interval).await;
-            let partitions = self.partitions.all();
-            self.each_of(&partitions, |partition| async move { self.retain_tiered_one(&partition).await }).await;
+            let partitions = self.partitions.all().into_iter().map(|partition| (partition, ())).collect();
+            self.each_of(partitions, |partition, ()| async move { self.retain_tiered_one(&partition).await }).await;
             self.remove_all_deleted().await;
         }
     }
 
-    async fn each_of<F>(&self, partitions: &[Arc<Partition>], retain: impl Fn(Arc<Partition>) -> F)
+    /// Some side by side; answers what came of those that went well.
+    async fn each_of<P, T, F>(
+        &self,
+        partitions: Vec<(Arc<Partition>, P)>,
+        retain: impl Fn(Arc<Partition>, P) -> F,
+    ) -> Vec<T>
     where
-        F: Future<Output = Result<(), TierError>>,
+        F: Future<Output = Result<T, TierError>>,
     {
-        let partitions = stream::iter(partitions).filter(|partition| ready(!partition.is_behind_tier()));
-        let retained = partitions.for_each_concurrent(self.expire_concurrency.max(1), |partition| {
-            let retaining = retain(partition.clone());
-            async move {
-                match retaining.await {
-                    // Deleted meanwhile.
-                    Ok(()) | Err(TierError::Log(log::Error::Closed)) => {}
-                    Err(error) => {
-                        let partition = partition.topic_partition();
-                        tracing::warn!(%partition, "retention failed and is tried again: {}", chain(&error));
+        let retaining =
+            partitions.into_iter().filter(|(partition, _)| !partition.is_behind_tier()).map(|(partition, with)| {
+                let retaining = retain(partition.clone(), with);
+                async move {
+                    match retaining.await {
+                        Ok(retained) => Some(retained),
+                        // Deleted meanwhile.
+                        Err(TierError::Log(log::Error::Closed)) => None,
+                        Err(error) => {
+                            let partition = partition.topic_partition();
+                            tracing::warn!(%partition, "retention failed and is tried again: {}", chain(&error));
+                            None
+                        }
                     }
                 }
-            }
-        });
-        retained.await;
+            });
+        let retained = stream::iter(retaining).buffer_unordered(self.expire_concurrency.max(1));
+        retained.filter_map(ready).collect().await
     }
 
     /// What the tier holds, and how far behind it is.
