@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use stratalog_types::{Offset, TopicPartition};
 use tokio::sync::watch;
 
-use super::tier::Tiered;
+use super::tier::{Tiered, chain};
 use super::{Partition, Partitions};
 use crate::config::CleanerConfig;
 use crate::log::{CleanError, CleanOptions, Cleaned, Dirt, Pace};
@@ -48,6 +48,15 @@ struct SetAside {
     /// What was to be cleaned when it failed.
     dirt: Dirt,
     since_ms: i64,
+}
+
+/// Why a log was not cleaned.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Cleaning(#[from] CleanError),
+    #[error("it panicked: {0}")]
+    Panic(String),
 }
 
 impl Cleaner {
@@ -116,7 +125,7 @@ impl Cleaner {
             keeps_tombstones: false,
         };
         let started = Instant::now();
-        let result = partition.clean(&dirt, &options, &self.pace);
+        let result = caught(|| partition.clean(&dirt, &options, &self.pace));
         let name = partition.topic_partition();
         lock(&self.state).under_way.remove(name);
         match result {
@@ -131,13 +140,13 @@ impl Cleaner {
                 );
                 true
             }
-            Err(CleanError::Stopped | CleanError::Closed) => false,
-            Err(CleanError::Changed) => {
+            Err(Failure::Cleaning(CleanError::Stopped | CleanError::Closed)) => false,
+            Err(Failure::Cleaning(CleanError::Changed)) => {
                 tracing::debug!(partition = %name, "the log changed while it was compacted; it is tried again");
                 false
             }
-            Err(error @ (CleanError::Corrupt { .. } | CleanError::Read(_) | CleanError::Log(_))) => {
-                self.set_aside(name, dirt, &error);
+            Err(failure) => {
+                self.set_aside(name, dirt, &failure);
                 true
             }
         }
@@ -152,10 +161,10 @@ impl Cleaner {
         metrics.log_cleaner_map_utilization.set(cleaned.map_utilization);
     }
 
-    fn set_aside(&self, partition: &TopicPartition, dirt: Dirt, error: &CleanError) {
+    fn set_aside(&self, partition: &TopicPartition, dirt: Dirt, failure: &Failure) {
         tracing::error!(
             %partition, retry_after_seconds = SET_ASIDE_MS / 1000,
-            "not compacted, and set aside until it changes: {}", super::tier::chain(error)
+            "not compacted, and set aside until it changes: {}", chain(failure)
         );
         let mut state = lock(&self.state);
         state.set_aside.insert(partition.clone(), SetAside { dirt, since_ms: self.partitions.clock.now_ms() });
@@ -171,11 +180,11 @@ impl Cleaner {
             if lock(&self.state).under_way.contains(name) {
                 continue;
             }
-            let dirt = match partition.dirt() {
+            let dirt = match caught(|| partition.dirt()) {
                 Ok(dirt) => dirt,
                 // Removed, or a segment of it was: the next look sees it as it is.
-                Err(CleanError::Closed | CleanError::Changed) => continue,
-                Err(error) => {
+                Err(Failure::Cleaning(CleanError::Closed | CleanError::Changed)) => continue,
+                Err(failure) => {
                     let nowhere = Dirt {
                         first_dirty_offset: Offset::ZERO,
                         end_offset: partition.log().log_end_offset(),
@@ -184,7 +193,7 @@ impl Cleaner {
                         overdue_ms: 0,
                     };
                     if !self.is_set_aside(name, &nowhere) {
-                        self.set_aside(name, nowhere, &error);
+                        self.set_aside(name, nowhere, &failure);
                     }
                     uncleanable.0 += 1;
                     continue;
@@ -251,6 +260,16 @@ impl Partition {
         self.log().roll_for_compaction()?;
         self.log().dirt(self.high_watermark().get())
     }
+}
+
+/// A panic over one log is that log's failure: the thread goes on with the others.
+fn caught<T>(work: impl FnOnce() -> Result<T, CleanError>) -> Result<T, Failure> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Failure::Panic(text.unwrap_or_default())
+    })?;
+    Ok(outcome?)
 }
 
 /// Requests come before cleaning.

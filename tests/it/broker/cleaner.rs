@@ -32,7 +32,7 @@ use super::{client, topic};
 use crate::api::{BROKER, Fixture};
 
 /// Of the broker's clock, which stands still.
-const NOW_MS: i64 = 1_700_100_000_000;
+pub(super) const NOW_MS: i64 = 1_700_100_000_000;
 const HOUR_MS: i64 = 3_600_000;
 /// The broker's own cleaner rests: the rounds here are the test's.
 const STILL: &[(&str, &str)] = &[
@@ -41,11 +41,11 @@ const STILL: &[(&str, &str)] = &[
     ("remote.log.manager.task.interval.ms", "20"),
     ("log.retention.ms", "-1"),
 ];
-const COMPACT: &[(&str, &str)] =
+pub(super) const COMPACT: &[(&str, &str)] =
     &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0"), ("segment.bytes", "1048576")];
 /// Records of one batch of writes: a little more than two segments.
-const RECORDS: i64 = 2500;
-const KEYS: i64 = 10;
+pub(super) const RECORDS: i64 = 2500;
+pub(super) const KEYS: i64 = 10;
 
 fn settings() -> CleanerConfig {
     CleanerConfig {
@@ -60,6 +60,10 @@ fn settings() -> CleanerConfig {
 }
 
 async fn start_at(dir: &Path, clock: &Clock) -> Running {
+    start_on(dir, clock, Disk::default()).await
+}
+
+pub(super) async fn start_on(dir: &Path, clock: &Clock, disk: Disk) -> Running {
     let mut flags = vec![
         ("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned()),
         ("log.dirs".to_owned(), dir.display().to_string()),
@@ -67,16 +71,16 @@ async fn start_at(dir: &Path, clock: &Clock) -> Running {
     ];
     flags.extend(STILL.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     let loaded = config::load(&Sources { flags, ..Sources::default() }).unwrap();
-    broker::start_with(loaded.config, clock.clone(), Disk::default()).await.unwrap()
+    broker::start_with(loaded.config, clock.clone(), disk).await.unwrap()
 }
 
-fn partition(running: &Running, name: &str) -> Arc<Partition> {
+pub(super) fn partition(running: &Running, name: &str) -> Arc<Partition> {
     let id = running.node.image().topic(name).unwrap().id;
     running.node.partitions.get(id, 0).unwrap()
 }
 
 /// Appends the records at these offsets: their keys repeat every `keys`.
-async fn write(client: &mut Client, name: &str, offsets: Range<i64>, keys: i64, timestamp_ms: i64) {
+pub(super) async fn write(client: &mut Client, name: &str, offsets: Range<i64>, keys: i64, timestamp_ms: i64) {
     let settings = ProducerSettings { batch_bytes: 64 << 10, create_topic: false, ..ProducerSettings::default() };
     let mut producer = Producer::open(client, name, settings).await.unwrap();
     for offset in offsets {
@@ -94,14 +98,14 @@ async fn write(client: &mut Client, name: &str, offsets: Range<i64>, keys: i64, 
 }
 
 /// The offsets that a consumer sees.
-async fn seen(client: &mut Client, name: &str, from: i64, to: i64) -> Vec<i64> {
+pub(super) async fn seen(client: &mut Client, name: &str, from: i64, to: i64) -> Vec<i64> {
     let mut offsets = Vec::new();
     each_record(client, name, from, to, |record| offsets.push(record.offset)).await;
     offsets
 }
 
 /// The last offset of each key that [`write`] gave to these.
-fn last_of(offsets: Range<i64>, keys: i64) -> Vec<i64> {
+pub(super) fn last_of(offsets: Range<i64>, keys: i64) -> Vec<i64> {
     let last: BTreeMap<i64, i64> = offsets.map(|offset| (offset % keys, offset)).collect();
     let mut last: Vec<i64> = last.into_values().collect();
     last.sort_unstable();
@@ -109,17 +113,17 @@ fn last_of(offsets: Range<i64>, keys: i64) -> Vec<i64> {
 }
 
 /// Closes the active segment, and waits until all of it may be cleaned.
-async fn close_segment(partition: &Partition) {
+pub(super) async fn close_segment(partition: &Partition) {
     partition.log().roll().unwrap();
     partition.high_watermark().wait_for(partition.log().log_end_offset()).await.unwrap();
 }
 
-fn cleaner(running: &Running) -> Arc<Cleaner> {
+pub(super) fn cleaner(running: &Running) -> Arc<Cleaner> {
     Cleaner::new(running.node.partitions.clone(), running.node.metrics.clone(), Box::new(settings))
 }
 
 /// Rounds until there is nothing to clean; answers how many there were.
-async fn clean_all(cleaner: &Arc<Cleaner>) -> usize {
+pub(super) async fn clean_all(cleaner: &Arc<Cleaner>) -> usize {
     let cleaner = cleaner.clone();
     let rounds = move || (0..).take_while(|_| cleaner.clean_dirtiest(&settings())).count();
     tokio::task::spawn_blocking(rounds).await.unwrap()

@@ -1,6 +1,7 @@
 //! The broker in this process, over loopback, through our own client.
 
 mod cleaner;
+mod cleaner_panics;
 mod healing;
 mod health;
 mod identity;
