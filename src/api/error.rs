@@ -75,6 +75,7 @@ fn of_tier(error: &TierError) -> ErrorCode {
         | TierError::LogRead(_)
         | TierError::Log(_)
         | TierError::NeedsReconcile { .. }
+        | TierError::OnlyInTier { .. }
         | TierError::Fenced
         | TierError::Batch { .. }
         | TierError::CutOff

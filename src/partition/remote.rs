@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::error::ReadError;
 use super::leader::{Isolation, Partition};
 use super::offsets::{ListedOffset, off_worker};
-use super::tier::{TierError, Tiered, UploadedSegment};
+use super::tier::{Standing, TierError, Tiered, UploadedSegment};
 use crate::log;
 
 /// A batch of the tier before `end` that cannot be walked: an error as it is for a local one, never a record passed over.
@@ -68,7 +68,8 @@ impl Partition {
         let Some(tiered) = self.tiered() else { return Ok(None) };
         if self.is_behind_tier() {
             // Also where nothing is copied any more: what was tiered decides where the log goes on.
-            tiered.begin(self.leader_epoch(), false).await?;
+            let standing = Standing { clean: false, forgets_tier: config.forgets_tier() };
+            tiered.begin(self.leader_epoch(), standing).await?;
             // The session began: the log agrees with the tier, or was restarted at its end.
             self.high_watermark().reset(self.log().log_end_offset());
             self.set_behind_tier(false);

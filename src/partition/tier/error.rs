@@ -36,6 +36,12 @@ pub enum TierError {
          restore it, or recreate the topic"
     )]
     NeedsReconcile { log_end_offset: Offset, next_offset: Offset },
+    /// The same, where the tier is to be forgotten: with the end that it has, all that the log held would go.
+    #[error(
+        "the log ends at {log_end_offset}, before the tier's end {next_offset}, and the tier is to be forgotten: set \
+         remote.log.delete.on.disable=false to go on with what the tier has, or recreate the topic"
+    )]
+    OnlyInTier { log_end_offset: Offset, next_offset: Offset },
     #[error("the tier is led elsewhere")]
     Fenced,
     #[error("a task was cut off")]
@@ -75,6 +81,7 @@ impl TierError {
             | TierError::Log(_)
             | TierError::Hole { .. }
             | TierError::NeedsReconcile { .. }
+            | TierError::OnlyInTier { .. }
             | TierError::Fenced
             | TierError::Batch { .. }
             | TierError::CutOff => false,

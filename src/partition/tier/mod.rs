@@ -17,4 +17,4 @@ pub use deletion::Deletions;
 pub use error::TierError;
 pub use service::{Service, ServiceHandle, chain, count_upload};
 pub use shared::{OpenError, OwnerRecord, Tier};
-pub use tiered::{Tiered, TopicFacts, UploadedSegment};
+pub use tiered::{Standing, Tiered, TopicFacts, UploadedSegment};

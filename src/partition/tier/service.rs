@@ -261,7 +261,10 @@ pub fn count_upload(metrics: &Metrics, partition: &Partition, uploaded: &Uploade
 fn reason(error: &TierError) -> &'static str {
     match error {
         TierError::Claim(_) => "claim",
-        TierError::Manifest(_) | TierError::Fenced | TierError::NeedsReconcile { .. } => "manifest",
+        TierError::Manifest(_)
+        | TierError::Fenced
+        | TierError::NeedsReconcile { .. }
+        | TierError::OnlyInTier { .. } => "manifest",
         TierError::Upload(_) => "store",
         TierError::Replay(_) | TierError::Scrub(_) | TierError::Batch { .. } => "read",
         TierError::LogRead(_) | TierError::Log(_) | TierError::Hole { .. } => "log",

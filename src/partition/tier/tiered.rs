@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 pub use self::moving_up::UploadedSegment;
 use self::reading::Index;
+pub use self::session::Standing;
 use super::error::TierError;
 use super::shared::Tier;
 use crate::config::TierConfig;

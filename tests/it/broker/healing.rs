@@ -15,7 +15,7 @@ use super::{client, start};
 
 const RECORDS: i64 = 6000;
 /// Nothing expires, of records that are old.
-const QUICK: &[(&str, &str)] =
+pub(super) const QUICK: &[(&str, &str)] =
     &[("log.retention.check.interval.ms", "20"), ("log.retention.ms", "-1"), ("log.local.retention.ms", "-2")];
 
 /// As before, where retention waits until it is called.

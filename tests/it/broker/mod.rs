@@ -8,6 +8,7 @@ mod identity;
 mod retention;
 mod scrub;
 mod tier_deletion;
+mod tier_forgotten;
 mod tier_lifecycle;
 mod tiering;
 mod times;

@@ -7,6 +7,7 @@ use stratalog_tiering::manifest::RetentionPolicy;
 use stratalog_types::{LeaderEpoch, Offset};
 use tokio::time::Instant;
 
+use super::session::Standing;
 use super::{TierError, Tiered};
 use crate::partition::tier::service::DELETES_PER_ROUND;
 
@@ -22,7 +23,7 @@ impl Tiered {
         committed_end: Offset,
     ) -> Result<(), TierError> {
         let mut work = self.work.lock().await;
-        self.ensure_session(&mut work, leader_epoch, true).await?;
+        self.ensure_session(&mut work, leader_epoch, Standing::KEEPING).await?;
         let log_start_offset = self.agreed_log_start();
         if log_start_offset > self.view().log_start_offset() {
             self.manifest.advance_log_start(log_start_offset).await?;
@@ -43,7 +44,7 @@ impl Tiered {
     pub async fn tidy(&self, leader_epoch: LeaderEpoch) -> Result<(), TierError> {
         {
             let mut work = self.work.lock().await;
-            self.ensure_session(&mut work, leader_epoch, true).await?;
+            self.ensure_session(&mut work, leader_epoch, Standing::KEEPING).await?;
         }
         self.clean_up().await
     }
@@ -59,11 +60,11 @@ impl Tiered {
             moved.await.map_err(|_| TierError::CutOff)??;
         }
         if self.view().log_start_offset() < local_start {
-            self.ensure_session(&mut work, leader_epoch, true).await?;
+            self.ensure_session(&mut work, leader_epoch, Standing::FORGETTING).await?;
             self.manifest.advance_log_start(local_start).await?;
         }
         if self.view().marks() > 0 {
-            self.ensure_session(&mut work, leader_epoch, true).await?;
+            self.ensure_session(&mut work, leader_epoch, Standing::FORGETTING).await?;
             self.manifest.reap(DELETES_PER_ROUND).await?;
         }
         Ok(())

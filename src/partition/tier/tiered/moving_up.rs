@@ -10,6 +10,7 @@ use stratalog_tiering::upload::SegmentUpload;
 use stratalog_types::{LeaderEpoch, Offset};
 use tokio::time::Instant;
 
+use super::session::Standing;
 use super::{FOOTER_WAIT, TierError, Tiered};
 use crate::log::SegmentReader;
 use crate::partition::tier::source;
@@ -29,7 +30,7 @@ impl Tiered {
         committed_end: Offset,
     ) -> Result<Option<UploadedSegment>, TierError> {
         let mut work = self.work.lock().await;
-        self.ensure_session(&mut work, leader_epoch, true).await?;
+        self.ensure_session(&mut work, leader_epoch, Standing::KEEPING).await?;
         let log_start_offset = self.agreed_log_start();
         let view = self.view();
         if log_start_offset > view.next_offset() {

@@ -9,6 +9,20 @@ use tokio::time::Instant;
 use super::{FOOTER_WAIT, TierError, Tiered, Work};
 use crate::log;
 
+/// What is known of a log when its session begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// It was neither emptied, nor cut below what was synced.
+    pub clean: bool,
+    /// What the tier holds is to go.
+    pub forgets_tier: bool,
+}
+
+impl Standing {
+    pub(super) const KEEPING: Standing = Standing { clean: true, forgets_tier: false };
+    pub(super) const FORGETTING: Standing = Standing { clean: true, forgets_tier: true };
+}
+
 impl Tiered {
     /// Fences the head under this leadership, once.
     ///
@@ -18,7 +32,7 @@ impl Tiered {
         &self,
         work: &mut Work,
         leader_epoch: LeaderEpoch,
-        clean: bool,
+        standing: Standing,
     ) -> Result<(), TierError> {
         self.keep_marker(work).await?;
         if work.session == Some(leader_epoch) {
@@ -28,7 +42,7 @@ impl Tiered {
         let leadership = Leadership {
             owner_epoch,
             leader_epoch,
-            clean,
+            clean: standing.clean,
             log_end_offset: self.log.log_end_offset(),
             // Nothing was ever dropped locally for the tier's sake, so a missing head loses nothing.
             topic_is_new: self.log.local_log_start_offset() <= self.log.log_start_offset(),
@@ -40,7 +54,7 @@ impl Tiered {
             }
             Started::Fenced { .. } => Err(TierError::Fenced),
             Started::ReconcileNeeded(reconcile) => {
-                self.reconcile(reconcile).await?;
+                self.reconcile(reconcile, standing).await?;
                 self.manifest.reconciled().await?;
                 work.session = Some(leader_epoch);
                 Ok(())
@@ -64,14 +78,15 @@ impl Tiered {
     }
 
     /// Begins this leadership's session, if it has not begun: for a log that is held until the tier was asked.
-    pub async fn begin(&self, leader_epoch: LeaderEpoch, clean: bool) -> Result<(), TierError> {
+    pub async fn begin(&self, leader_epoch: LeaderEpoch, standing: Standing) -> Result<(), TierError> {
         let mut work = self.work.lock().await;
-        self.ensure_session(&mut work, leader_epoch, clean).await
+        self.ensure_session(&mut work, leader_epoch, standing).await
     }
 
     /// Compares the log with the tier and, where it ends too early or has other epochs, sets it aside and goes on at the
-    /// tier's end with the epochs and producers of the newest footer.
-    async fn reconcile(&self, reconcile: Reconcile) -> Result<(), TierError> {
+    /// tier's end with the epochs and producers of the newest footer. Not where the tier is to be forgotten: what the log
+    /// held is in the tier alone then, and would go with it.
+    async fn reconcile(&self, reconcile: Reconcile, standing: Standing) -> Result<(), TierError> {
         let Reconcile { cause, log_start_offset, next_offset, last_entry } = reconcile;
         // What was exposed once never goes back: DeleteRecords may have gone past what the head knows.
         let log_start_offset = log_start_offset.max(self.agreed_log_start());
@@ -98,6 +113,9 @@ impl Tiered {
             && lineage_agrees(&local, &tiered, entry.base_offset, entry.end_offset);
         if agrees {
             return Ok(());
+        }
+        if standing.forgets_tier {
+            return Err(TierError::OnlyInTier { log_end_offset: self.log.log_end_offset(), next_offset });
         }
         let epochs: Vec<log::EpochStart> =
             footer.epochs.iter().map(|e| log::EpochStart { epoch: e.epoch, start_offset: e.start_offset }).collect();
