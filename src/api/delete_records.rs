@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use stratalog_protocol::ErrorCode;
 use stratalog_protocol::messages::delete_records::{
-    DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopicResult,
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
 };
 use stratalog_types::Offset;
 use tokio::time::{Instant, timeout_at};
 
 use super::node::Node;
 use super::refusal::{Refusal, blocking};
+use crate::log::Log;
 use crate::metadata::topic_name;
 use crate::net::RequestContext;
 use crate::partition::Partition;
@@ -31,12 +33,22 @@ pub async fn handle(
     let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let deadline = Instant::now() + wait.max(LOCAL_WAIT_MIN);
     let image = node.image();
+    let plan = |name: &str, asked: &DeleteRecordsPartition| {
+        let partition = node.partition(&image, name, asked.partition_index)?;
+        Move::of(partition, asked.offset)
+    };
+    let planned: Vec<_> = request
+        .topics
+        .iter()
+        .map(|topic| topic.partitions.iter().map(|asked| plan(&topic.name, asked)).collect::<Vec<_>>())
+        .collect();
+    let begun = begin(planned.iter().flatten().flatten(), deadline).await;
     let mut topics = Vec::new();
-    for topic in request.topics {
+    for (topic, planned) in request.topics.into_iter().zip(planned) {
         let mut partitions = Vec::new();
-        for asked in topic.partitions {
-            let outcome = match node.partition(&image, &topic.name, asked.partition_index) {
-                Ok(partition) => delete(partition, asked.offset, deadline).await,
+        for (asked, planned) in topic.partitions.into_iter().zip(planned) {
+            let outcome = match planned {
+                Ok(planned) => planned.finish(begun, deadline).await,
                 Err(code) => Err(code),
             };
             partitions.push(DeleteRecordsPartitionResult {
@@ -50,22 +62,54 @@ pub async fn handle(
     DeleteRecordsResponse { topics, ..DeleteRecordsResponse::default() }
 }
 
-/// Answers the log start that holds after it.
-async fn delete(partition: Arc<Partition>, before: i64, deadline: Instant) -> Result<Offset, ErrorCode> {
-    if partition.is_behind_tier() {
-        return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
-    }
-    let target = target(&partition, before)?;
+/// A log start that is to move.
+struct Move {
+    partition: Arc<Partition>,
+    target: Offset,
+}
+
+/// Moves what can be moved with one write.
+async fn begin(moves: impl Iterator<Item = &Move>, deadline: Instant) -> Result<(), ErrorCode> {
+    let moves: Vec<(Arc<Log>, Offset)> = moves.map(|of| (Arc::clone(of.partition.log()), of.target)).collect();
     let moving = blocking(move || {
-        partition.log().set_log_start_offset(target).map_err(|error| {
-            tracing::error!(partition = %partition.topic_partition(), "log start not moved to {target}: {error}");
+        Log::advance_log_starts(&moves).map_err(|error| {
+            tracing::error!("log starts not moved: {error}");
             Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
-        })?;
-        Ok(partition.log_start_offset())
+        })
     });
+    in_time(moving, deadline).await
+}
+
+async fn in_time<T>(moving: impl Future<Output = Result<T, Refusal>>, deadline: Instant) -> Result<T, ErrorCode> {
     match timeout_at(deadline, moving).await {
         Ok(moved) => moved.map_err(|refusal| refusal.code),
         Err(_elapsed) => Err(ErrorCode::REQUEST_TIMED_OUT),
+    }
+}
+
+impl Move {
+    fn of(partition: Arc<Partition>, before: i64) -> Result<Move, ErrorCode> {
+        if partition.is_behind_tier() {
+            return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        }
+        let target = target(&partition, before)?;
+        Ok(Move { partition, target })
+    }
+
+    /// Answers the log start that holds after it. What failed for all together is not tried again for each.
+    async fn finish(self, begun: Result<(), ErrorCode>, deadline: Instant) -> Result<Offset, ErrorCode> {
+        let Move { partition, target } = self;
+        if partition.log_start_offset() < target {
+            begun?;
+        }
+        let moving = blocking(move || {
+            partition.log().set_log_start_offset(target).map_err(|error| {
+                tracing::error!(partition = %partition.topic_partition(), "log start not moved to {target}: {error}");
+                Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
+            })?;
+            Ok(partition.log_start_offset())
+        });
+        in_time(moving, deadline).await
     }
 }
 

@@ -17,6 +17,7 @@ use stratalog_protocol::records::{
 };
 use stratalog_types::{LeaderEpoch, Offset};
 
+use super::dir::LogDir;
 use super::error::{AppendError, Error};
 use super::names;
 use super::partition_log::Log;
@@ -336,7 +337,25 @@ impl Log {
     }
 
     /// Removes the log and its directory. Readers that hold a range of it may finish.
-    pub fn delete(&self) -> Result<(), Error> {
+    pub fn delete(self: &Arc<Log>) -> Result<(), Error> {
+        Log::delete_all(std::slice::from_ref(self))
+    }
+
+    /// As [`Log::delete`], with few writes. One that fails does not keep the others; the first error is the answer.
+    pub fn delete_all(logs: &[Arc<Log>]) -> Result<(), Error> {
+        let mut by_dir: Vec<(&LogDir, Vec<&Log>)> = Vec::new();
+        for log in logs {
+            log.end_deleted();
+            match by_dir.iter_mut().find(|(dir, _)| std::ptr::eq(*dir, &*log.dir)) {
+                Some((_, of_dir)) => of_dir.push(log),
+                None => by_dir.push((&log.dir, vec![log])),
+            }
+        }
+        by_dir.into_iter().map(|(dir, logs)| dir.remove_logs(&logs)).fold(Ok(()), Result::and)
+    }
+
+    /// From now on nobody looks for its files by name.
+    fn end_deleted(&self) {
         let mut appender = lock(&self.append);
         appender.closed = Some("the partition was deleted");
         self.sync.flushed().close();
@@ -347,7 +366,6 @@ impl Log {
         for segment in segments.values() {
             segment.retire();
         }
-        self.dir.remove_log(self)
     }
 
     /// The clean stop of one log: everything synced, indexes and producer snapshot written. False: it was closed before,

@@ -15,7 +15,7 @@ use super::opening::{OpenError, facts_of, resolve};
 use super::tier::Tier;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::log::{self, LogDir, LogDirs, PartitionDir};
+use crate::log::{self, Log, LogDirs, PartitionDir};
 use crate::metadata::{Metadata, Topic};
 use crate::metrics::Metrics;
 use crate::platform::lock;
@@ -140,28 +140,22 @@ impl Partitions {
     /// Removes the directories of a topic's partitions that are not known here.
     fn remove_unserved(&self, topic: TopicId) {
         let known = count(self.slots(topic).len());
-        self.each_directory(topic, |log_dir, dir| {
-            if i64::from(dir.topic_partition.partition.0) >= known
-                && let Err(error) = log_dir.remove_partition(dir)
-            {
-                tracing::error!(path = %dir.path.display(), "directory of a creation that failed not removed: {error}");
-            }
-            Ok(())
-        })
-        .unwrap_or_else(|error| tracing::error!("directories of a creation that failed not removed: {error}"));
+        let removed = self.remove_where(topic, |dir| i64::from(dir.topic_partition.partition.0) >= known);
+        if let Err(error) = removed {
+            tracing::error!("directories of a creation that failed not removed: {error}");
+        }
     }
 
-    fn each_directory(
-        &self,
-        topic: TopicId,
-        mut remove: impl FnMut(&Arc<LogDir>, &PartitionDir) -> Result<(), log::Error>,
-    ) -> Result<(), log::Error> {
+    /// Removes the directories of a topic's partitions that are to go.
+    fn remove_where(&self, topic: TopicId, goes: impl Fn(&PartitionDir) -> bool) -> Result<(), log::Error> {
+        let mut outcome = Ok(());
         for log_dir in self.log_dirs.online() {
-            for dir in log_dir.partitions_on_disk()?.iter().filter(|dir| dir.topic_id == Some(topic)) {
-                remove(log_dir, dir)?;
-            }
+            let found = log_dir.partitions_on_disk()?;
+            let going: Vec<&PartitionDir> =
+                found.iter().filter(|dir| dir.topic_id == Some(topic) && goes(dir)).collect();
+            outcome = outcome.and(log_dir.remove_partitions(&going));
         }
-        Ok(())
+        outcome
     }
 
     /// Stops serving a topic and removes its directories; its metadata is gone already.
@@ -173,20 +167,19 @@ impl Partitions {
             self.metrics.topics.set(count(by_topic.len()));
             removed
         };
-        let removed = removed.iter().flat_map(|slots| slots.iter());
-        for (at, slot) in removed.enumerate() {
-            match slot {
-                Slot::Served(partition) => {
-                    self.metrics.partitions.dec();
-                    if at == 0 {
-                        self.metrics.forget_topic(&partition.topic_partition().topic);
-                    }
-                    if let Err(error) = partition.log().delete() {
-                        let partition = partition.topic_partition();
-                        tracing::error!(%partition, "directory not removed: {error}; it is tried again");
-                    }
-                }
-                Slot::Offline(offline) => self.delete_offline(offline, topic),
+        let slots = removed.iter().flat_map(|slots| slots.iter());
+        let served: Vec<&Arc<Partition>> = slots.clone().filter_map(Slot::served).collect();
+        if let Some(first) = served.first() {
+            self.metrics.partitions.dec_by(count(served.len()));
+            self.metrics.forget_topic(&first.topic_partition().topic);
+        }
+        let logs: Vec<Arc<Log>> = served.iter().map(|partition| Arc::clone(partition.log())).collect();
+        if let Err(error) = Log::delete_all(&logs) {
+            tracing::error!(topic_id = %topic, "directories not removed: {error}; it is tried again");
+        }
+        for slot in slots {
+            if let Slot::Offline(offline) = slot {
+                self.delete_offline(offline, topic);
             }
         }
     }
@@ -206,7 +199,7 @@ impl Partitions {
     /// offline: what is in it of the topic cannot be removed yet.
     pub fn remove_directories(&self, topic: TopicId) -> Result<(), log::Error> {
         let _changing = lock(&self.changing);
-        self.each_directory(topic, |log_dir, dir| log_dir.remove_partition(dir))?;
+        self.remove_where(topic, |_| true)?;
         let offline = self.log_dirs.states().find_map(|state| Some((state.path, state.offline?)));
         offline.map_or(Ok(()), |(path, reason)| {
             Err(log::Error::Offline { path: path.to_owned(), reason: reason.to_owned() })

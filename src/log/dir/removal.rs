@@ -3,11 +3,14 @@
 //! Order of effects for a directory: renamed to `topic-partition.<32 hex digits>-delete`, data directory synced, then
 //! emptied and removed, at once or after `file.delete.delay.ms`. A crash before the sync may bring the partition back;
 //! its owner removes it again. A crash after it leaves a directory whose name says what it is: it is removed after the
-//! next start, which does not wait for that. So are files that were renamed to `.deleted`.
+//! next start, which does not wait for that. So are files that were renamed to `.deleted`. Directories that
+//! go together are all renamed before that sync.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+
+use stratalog_types::TopicPartition;
 
 use super::{LogDir, PartitionDir};
 use crate::log::Log;
@@ -71,21 +74,51 @@ impl Removals {
 impl LogDir {
     /// Removes the directory of a partition that is not open.
     pub fn remove_partition(&self, partition: &PartitionDir) -> Result<(), Error> {
-        lock(&self.open).remove(&partition.topic_partition);
-        let away = rename_away(&self.disk, &self.path, &partition.path)?;
-        empty_and_remove(&self.disk, &away)?;
-        self.forget_checkpoints(std::slice::from_ref(&partition.topic_partition))
+        self.remove_partitions(&[partition])
     }
 
-    /// Removes the directory of a log that was open.
-    pub(in crate::log) fn remove_log(&self, log: &Log) -> Result<(), Error> {
-        lock(&self.open).remove(log.topic_partition());
-        let away = rename_away(&self.disk, &self.path, log.path())?;
-        match self.removal_due(log.config().file_delete_delay_ms) {
-            Some(due_ms) => self.removals.add(away, due_ms),
-            None => empty_and_remove(&self.disk, &away)?,
+    /// As [`LogDir::remove_partition`], many of them together.
+    pub fn remove_partitions(&self, partitions: &[&PartitionDir]) -> Result<(), Error> {
+        let at_once = |partition: &PartitionDir| (partition.topic_partition.clone(), partition.path.clone(), 0);
+        self.remove_together(partitions.iter().map(|partition| at_once(partition)).collect())
+    }
+
+    /// Removes the directories of logs that were open.
+    pub(in crate::log) fn remove_logs(&self, logs: &[&Log]) -> Result<(), Error> {
+        let of_log =
+            |log: &Log| (log.topic_partition().clone(), log.path().to_owned(), log.config().file_delete_delay_ms);
+        self.remove_together(logs.iter().map(|log| of_log(log)).collect())
+    }
+
+    /// Partitions, their directories, and how long these keep their room. The data directory is synced once for all of
+    /// them, and each checkpoint is written once. One that fails does not keep the others; the first error is the answer.
+    fn remove_together(&self, removing: Vec<(TopicPartition, PathBuf, i64)>) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let mut renamed = Vec::with_capacity(removing.len());
+        for (partition, path, delay_ms) in removing {
+            lock(&self.open).remove(&partition);
+            match rename_away(&self.disk, &self.path, &path) {
+                Ok(away) => renamed.push((partition, away, delay_ms)),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
-        self.forget_checkpoints(std::slice::from_ref(log.topic_partition()))
+        if renamed.is_empty() {
+            return outcome;
+        }
+        self.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))?;
+        let mut partitions = Vec::with_capacity(renamed.len());
+        for (partition, away, delay_ms) in renamed {
+            let removed = match self.removal_due(delay_ms) {
+                Some(due_ms) => {
+                    self.removals.add(away, due_ms);
+                    Ok(())
+                }
+                None => empty_and_remove(&self.disk, &away),
+            };
+            outcome = outcome.and(removed);
+            partitions.push(partition);
+        }
+        outcome.and(self.forget_checkpoints(&partitions))
     }
 
     /// Removes a file that is out of use; after `delay_ms` if the disk has room for it until then. Directories are not
@@ -123,14 +156,13 @@ impl LogDir {
     }
 }
 
-/// Takes a partition's directory out of use; answers what it is called from then on.
-pub fn rename_away(disk: &Disk, data_directory: &Path, partition: &Path) -> Result<PathBuf, Error> {
+/// Takes a partition's directory out of use; answers what it is called from then on. The caller syncs the data directory.
+fn rename_away(disk: &Disk, data_directory: &Path, partition: &Path) -> Result<PathBuf, Error> {
     let name = partition.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let suffix = format!(".{}{}", uuid::Uuid::new_v4().simple(), names::DELETED_DIRECTORY_SUFFIX);
     let kept = name.get(..name.len().min(NAME_BYTES_MAX - suffix.len())).unwrap_or_default();
     let away = data_directory.join(format!("{kept}{suffix}"));
     disk.rename(partition, &away).map_err(Error::io("rename", partition))?;
-    disk.sync_directory(data_directory).map_err(Error::io("sync directory", data_directory))?;
     Ok(away)
 }
 

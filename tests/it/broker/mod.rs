@@ -5,6 +5,7 @@ mod cleaner_panics;
 mod healing;
 mod health;
 mod identity;
+mod many_partitions;
 mod retention;
 mod scrub;
 mod tier_deletion;
