@@ -3,7 +3,7 @@
 use stratalog_protocol::ErrorCode;
 
 use super::refusal::Refusal;
-use crate::config::{CLEANER_KEYS, Key, Stance, catalog};
+use crate::config::{CLEANER_KEYS, Key, SCRUB_KEY, Stance, catalog};
 
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
@@ -33,7 +33,10 @@ pub fn can_change(key: &Key) -> bool {
     };
     key.dynamic
         && match key.stance {
-            Stance::Honoured => inherited() || COORDINATORS.contains(&key.name) || CLEANER_KEYS.contains(&key.name),
+            Stance::Honoured => {
+                let looked_up = [COORDINATORS, CLEANER_KEYS, &[SCRUB_KEY]];
+                inherited() || looked_up.iter().any(|keys| keys.contains(&key.name))
+            }
             Stance::NoEffect | Stance::Pending(_) => true,
             Stance::Refused(_) => false,
         }

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::admin::{self, AdminHandle, Readiness};
 use crate::api::{self, Node};
 use crate::clock::Clock;
-use crate::config::{BrokerConfig, CleanerConfig, Listener, Mode, Settings};
+use crate::config::{self, BrokerConfig, CleanerConfig, Listener, Mode, Settings};
 use crate::log::{self, LogDirOptions, LogDirs};
 use crate::metadata::{self, Metadata};
 use crate::metrics::{DirectoryLabel, Metrics};
@@ -139,11 +139,7 @@ pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Resul
     let tier_tasks = ServiceHandle::default();
     background.spawn(tier_service(&node, &tier_tasks).run(stopped.clone()));
     background.spawn(cleaner(&node).run(stopped.clone()));
-    let scrub_rate = node.config.log.scrub_bytes_per_second;
-    if scrub_rate > 0 {
-        let scrubber = Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), scrub_rate);
-        background.spawn(scrubber.run(stopped.clone()));
-    }
+    background.spawn(scrubber(&node).run(stopped.clone()));
     background.spawn(store::meter(meter, node.metadata.clone(), node.metrics.clone(), stopped.clone()));
 
     let (handle, requests, readiness) = admin::channel();
@@ -217,6 +213,13 @@ fn cleaner(node: &Arc<Node>) -> Arc<Cleaner> {
         None => CleanerConfig::of(&Settings::defaults(Mode::Kafka)),
     };
     Cleaner::new(node.partitions.clone(), node.metrics.clone(), Box::new(config))
+}
+
+/// The local scrub; it looks at its rate each second.
+fn scrubber(node: &Arc<Node>) -> Arc<Scrubber> {
+    let settings = Arc::downgrade(node);
+    let rate = move || settings.upgrade().map_or(0, |node| config::scrub_bytes_per_second(&node.settings()));
+    Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), Box::new(rate))
 }
 
 async fn serve_admin(service: admin::Service, mut stopped: watch::Receiver<bool>) {

@@ -65,8 +65,6 @@ pub struct LogConfig {
     pub recovery_threads: usize,
     /// Free bytes of the disk below which produce is refused.
     pub reserve_bytes: u64,
-    /// 0: closed segments are not read for damage.
-    pub scrub_bytes_per_second: u64,
 }
 
 /// How topics come to be.
@@ -222,7 +220,6 @@ impl LogConfig {
             recovery_checkpoint_interval: millis(settings, "log.flush.offset.checkpoint.interval.ms"),
             recovery_threads: count(settings, "num.recovery.threads.per.data.dir"),
             reserve_bytes: settings.unsigned("stratalog.log.dir.reserve.bytes").unwrap_or(0),
-            scrub_bytes_per_second: settings.unsigned("stratalog.log.scrub.bytes.per.second").unwrap_or(0),
         }
     }
 }

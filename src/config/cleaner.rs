@@ -1,4 +1,4 @@
-//! What of the broker's settings the log cleaner goes by; read anew for each round, so that changes take effect.
+//! What of the broker's settings the log cleaner and the scrub go by; read anew for each round, so that changes take effect.
 
 use std::time::Duration;
 
@@ -13,6 +13,14 @@ pub const CLEANER_KEYS: &[&str] = &[
     "log.cleaner.io.max.bytes.per.second",
     "log.cleaner.threads",
 ];
+
+/// What a running scrub looks up each time.
+pub const SCRUB_KEY: &str = "stratalog.log.scrub.bytes.per.second";
+
+/// 0: closed segments are not read for damage.
+pub fn scrub_bytes_per_second(settings: &Settings) -> u64 {
+    settings.unsigned(SCRUB_KEY).unwrap_or(0)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CleanerConfig {

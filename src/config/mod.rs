@@ -25,7 +25,7 @@ mod topic;
 mod value;
 
 pub use broker::{BrokerConfig, LogConfig, LoggingConfig, NetworkConfig, TopicCreation};
-pub use cleaner::{CLEANER_KEYS, CleanerConfig};
+pub use cleaner::{CLEANER_KEYS, CleanerConfig, SCRUB_KEY, scrub_bytes_per_second};
 pub use error::{ConfigError, ConfigErrors};
 pub use group::check_group_configs;
 pub use key::{Key, Kind, Stance, Valid};

@@ -16,7 +16,7 @@ pub const KEYS: &[Key] = keys! {
         "Which log lines are written, as level or target=level, separated by commas.";
     "stratalog.log.format" String = Some("text"), Valid::OneOf(&["text", "json"]), fixed, Honoured,
         "Form of the log lines.";
-    "stratalog.log.scrub.bytes.per.second" Long = Some("0"), Valid::AtLeast(0), fixed, Honoured,
+    "stratalog.log.scrub.bytes.per.second" Long = Some("0"), Valid::AtLeast(0), dynamic, Honoured,
         "Rate at which closed local segments are read and checked over and over; 0 turns it off.";
     "stratalog.record.validation" String = Some("fast"), Valid::OneOf(&["fast", "full"]), fixed, Honoured,
         "`full` also walks the records of compressed batches.";
