@@ -10,7 +10,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use stratalog_protocol::records::{
     BATCH_HEADER_BYTES, Batch, BatchHeader, BatchIter, EndTransactionMarker, TimestampType,
@@ -90,7 +89,7 @@ impl Log {
         placed.base_offset = self.log_end_offset().0;
         placed.partition_leader_epoch = leader_epoch.0;
         self.place(&mut appender, batch, &placed, marker)?;
-        self.publish(&appender, &placed);
+        self.publish(&mut appender, &placed);
         Ok(self.appended(&placed))
     }
 
@@ -107,7 +106,7 @@ impl Log {
             }
             let marker = marker_of(batch.bytes, &batch.header);
             self.place(&mut appender, batch.bytes, &batch.header, marker)?;
-            self.publish(&appender, &batch.header);
+            self.publish(&mut appender, &batch.header);
         }
         Ok(self.log_end_offset())
     }
@@ -198,8 +197,8 @@ impl Log {
         Ok(())
     }
 
-    fn publish(&self, appender: &Appender, placed: &BatchHeader) {
-        self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
+    fn publish(&self, appender: &mut Appender, placed: &BatchHeader) {
+        self.unstable.follow(&mut appender.producers);
         let end = Offset(placed.next_offset());
         self.log_end.advance(end);
         let bytes = placed.batch_bytes() as u64;

@@ -7,6 +7,7 @@
 //! `log_start_offset <= local_log_start_offset <= flushed <= log_end_offset`, except that a start may pass `flushed`'s
 //! past: offsets below `local_log_start_offset` are not here any more.
 
+mod aborted;
 mod append;
 mod checkpoint;
 mod cleaner;
@@ -31,6 +32,7 @@ mod times;
 mod transactions;
 mod trim;
 mod unreadable;
+mod unstable;
 mod upload;
 
 pub use append::Appended;
@@ -40,7 +42,7 @@ pub use dir::{LogDir, LogDirOptions, LogDirState, LogDirs, PartitionDir, read_me
 pub use epochs::EpochStart;
 pub use error::{AppendError, Damage, Error, ReadError};
 pub use partition_log::{Log, SegmentInfo};
-pub use producers::{BatchNote, Origin, ProducerState};
+pub use producers::{BatchNote, Origin, ProducerState, first_undecided_offset};
 pub use read::LogSlice;
 pub use recovery::segment_bytes;
 pub use scrub::Scrubbed;
@@ -48,6 +50,7 @@ pub use segment::Effort;
 pub use sync::OfflineHook;
 pub use times::{LOOKUP_OUTPUT_BYTES_MAX, TimestampedOffset};
 pub use transactions::AbortedTransaction;
+pub use unstable::Unstable;
 pub use upload::{BatchRun, SegmentReader};
 
 #[cfg(test)]

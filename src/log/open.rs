@@ -22,6 +22,7 @@ use super::partition_log::Log;
 use super::recovery::{self, Recovered};
 use super::segment::Segment;
 use super::sync::LogSync;
+use super::unstable::Unstable;
 use crate::platform::disk::DiskFile;
 use crate::watermark::Watermark;
 
@@ -84,7 +85,7 @@ impl Log {
         let log_start_offset = recovered.log_start_offset;
         let given_up = path.join(names::GIVEN_UP).exists();
         let (flushed, unsynced) = (recovered.flushed, recovered.unsynced.clone());
-        let Opened { appender, segments, epochs, log_end_offset } = assemble(dir, &path, &config, recovered)?;
+        let Opened { mut appender, segments, epochs, log_end_offset } = assemble(dir, &path, &config, recovered)?;
         let log = Arc::new(Log {
             dir: Arc::clone(dir),
             sync: LogSync::behind(&path, appender.file.clone(), log_end_offset, flushed, unsynced),
@@ -95,7 +96,7 @@ impl Log {
             epochs: RwLock::new(LeaderEpochs::new(epochs)),
             log_start: AtomicI64::new(log_start_offset.0),
             log_end: Watermark::new(log_end_offset),
-            all_stable: AtomicBool::new(appender.producers.all_stable()),
+            unstable: Arc::new(Unstable::new(&mut appender.producers)),
             append: Mutex::new(appender),
             epochs_unsaved: AtomicBool::new(false),
             deleted: Mutex::new(false),

@@ -1,7 +1,7 @@
 //! One partition's log: what it consists of, and the questions it answers without touching a file.
 //!
-//! Locks, in the order in which they may be taken: `append`, `deleted`, `segments`, `epochs`, a segment's tail. Readers
-//! never take `append` or `deleted`.
+//! Locks, in the order in which they may be taken: `append`, `deleted`, `segments`, `epochs`, a segment's tail, that of
+//! `unstable`. Readers never take `append` or `deleted`.
 //!
 //! Files are addressed by the directory's name, which another log of the same topic name may take over as soon as this
 //! one is deleted. So whatever writes or unlinks by name holds `append` or `deleted`, and asks first.
@@ -24,6 +24,7 @@ use super::names;
 use super::producers::ProducerState;
 use super::segment::Segment;
 use super::sync::LogSync;
+use super::unstable::Unstable;
 use crate::platform::{lock, read_lock, write_lock};
 use crate::watermark::Watermark;
 
@@ -42,8 +43,7 @@ pub struct Log {
     pub(super) log_start: AtomicI64,
     pub(super) log_end: Watermark,
     pub(super) sync: Arc<LogSync>,
-    /// No transaction is open or ended lately: what most fetches ask.
-    pub(super) all_stable: AtomicBool,
+    pub(super) unstable: Arc<Unstable>,
     /// The epochs in memory are newer than the file: written before the next append.
     pub(super) epochs_unsaved: AtomicBool,
     /// Somebody gave up what is missing.
@@ -233,13 +233,12 @@ impl Log {
     /// The first offset of the oldest transaction that is open, or whose marker is not below `high_watermark`; the last
     /// stable offset is this or the high watermark.
     pub fn first_unstable_offset(&self, high_watermark: Offset) -> Option<Offset> {
-        if self.all_stable.load(Ordering::SeqCst) {
-            return None;
-        }
-        let mut appender = lock(&self.append);
-        let first = appender.producers.first_unstable_offset(high_watermark.0);
-        self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
-        first.map(Offset)
+        self.unstable.first_offset(high_watermark.0).map(Offset)
+    }
+
+    /// What [`Log::first_unstable_offset`] asks.
+    pub fn unstable(&self) -> &Arc<Unstable> {
+        &self.unstable
     }
 
     /// What is remembered of producers, for DescribeProducers.

@@ -4,7 +4,7 @@
 //! asked for, and ends at a batch's end.
 
 use std::io::ErrorKind::NotFound;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use stratalog_protocol::part::FileRange;
 use stratalog_types::Offset;
@@ -25,12 +25,13 @@ pub struct LogSlice {
     pub base_offset: Offset,
     /// Where the next read goes on.
     pub next_offset: Offset,
+    pub(super) segment: Weak<Segment>,
 }
 
 impl LogSlice {
     fn empty(at: Offset, file: &DiskFile) -> LogSlice {
         let range = FileRange { file: Arc::clone(file.file()), position: 0, length: 0 };
-        LogSlice { range, base_offset: at, next_offset: at }
+        LogSlice { range, base_offset: at, next_offset: at, segment: Weak::new() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -136,7 +137,7 @@ impl Log {
 
 /// The slice of one segment; `None` if it has no batch at `at` or after.
 fn slice(
-    segment: &Segment,
+    segment: &Arc<Segment>,
     effort: Effort,
     at: Offset,
     max_bytes: u32,
@@ -172,7 +173,7 @@ fn slice(
         Some((range, Offset(next_offset)))
     });
     Ok(Some(match range {
-        Some((range, next_offset)) => LogSlice { range, base_offset, next_offset },
+        Some((range, next_offset)) => LogSlice { range, base_offset, next_offset, segment: Arc::downgrade(segment) },
         None => LogSlice::empty(at, &file),
     }))
 }

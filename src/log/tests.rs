@@ -8,8 +8,9 @@ use super::checkpoint;
 use super::epochs::{EpochStart, LeaderEpochs};
 use super::error::AppendError;
 use super::names;
-use super::producers::{Origin, Producers, Verdict, decode_snapshot, encode_snapshot};
+use super::producers::{Origin, Producers, Verdict, decode_snapshot, encode_snapshot, first_undecided_offset};
 use super::transactions::AbortedTransaction;
+use super::unstable::Unstable;
 use crate::platform::disk::Disk;
 
 #[test]
@@ -169,7 +170,8 @@ fn the_stable_offset_follows_transactions_and_the_high_watermark() {
     let mut producers = Producers::default();
     producers.note(&header((1, 0, 0), 2, 10, true));
     producers.note(&header((2, 0, 0), 1, 12, true));
-    assert_eq!(producers.first_unstable_offset(13), Some(10));
+    let unstable = Unstable::new(&mut producers);
+    assert_eq!(unstable.first_offset(13), Some(10));
     assert!(matches!(
         producers.check(&header((1, 0, 2), 1, 13, false), Origin::Client),
         Err(AppendError::InvalidTransactionState { producer_id: 1 })
@@ -181,11 +183,14 @@ fn the_stable_offset_follows_transactions_and_the_high_watermark() {
     );
     producers.note_marker(&abort, what);
     // The marker is not replicated yet: its transaction still holds readers back.
-    assert_eq!(producers.first_unstable_offset(13), Some(10));
-    assert_eq!(producers.first_unstable_offset(14), Some(12));
+    unstable.follow(&mut producers);
+    assert_eq!(unstable.first_offset(13), Some(10));
+    assert_eq!(unstable.first_offset(14), Some(12));
     let (stale, what) = marker((2, 0), true, 3, 14);
     producers.note_marker(&stale, what);
-    assert_eq!(producers.first_unstable_offset(15), None);
+    unstable.follow(&mut producers);
+    assert_eq!(unstable.first_offset(14), Some(12));
+    assert_eq!(unstable.first_offset(15), None);
     assert!(producers.all_stable());
 }
 
@@ -241,13 +246,14 @@ fn a_snapshot_has_kafkas_bytes() {
     assert_eq!(bytes[6..], body);
     let restored = Producers::restore(decode_snapshot(&bytes).unwrap());
     assert_eq!(restored.first_undecided_offset(), Some(40));
+    assert_eq!(first_undecided_offset(&bytes), Ok(Some(40)));
     assert_eq!(encode_snapshot(&restored), bytes);
 }
 
 proptest! {
     #[test]
     fn arbitrary_snapshot_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode_snapshot(&bytes);
+        let _ = (decode_snapshot(&bytes), first_undecided_offset(&bytes));
     }
 
     #[test]

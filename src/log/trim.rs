@@ -229,7 +229,7 @@ impl Log {
             segment.retire();
         }
         *appender = reopened;
-        self.all_stable.store(appender.producers.all_stable(), Ordering::SeqCst);
+        self.unstable.replace(&mut appender.producers);
         self.sync.truncated(appender.file.clone(), log_end_offset);
         self.log_end.reset(log_end_offset);
         Ok(())

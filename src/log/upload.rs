@@ -119,26 +119,6 @@ impl Log {
         let first = epochs.iter().rposition(|entry| entry.start_offset <= from).unwrap_or(0);
         epochs.into_iter().skip(first).take_while(|entry| entry.start_offset < until).collect()
     }
-
-    /// The aborted transactions that a read of `from..until` has to tell of.
-    pub fn aborted_transactions(&self, from: Offset, until: Offset) -> Result<Vec<AbortedTransaction>, ReadError> {
-        self.look_again(|segments| {
-            let first = segments.partition_point(|segment| segment.base_offset <= from.0).saturating_sub(1);
-            let mut found = Vec::new();
-            for segment in segments.iter().skip(first) {
-                for aborted in segment.aborted()? {
-                    if aborted.last_offset >= from.0 && aborted.first_offset < until.0 {
-                        found.push(aborted);
-                    }
-                    // All transactions that began before this point have ended: none that comes later can matter.
-                    if aborted.last_stable_offset >= until.0 {
-                        return Ok(found);
-                    }
-                }
-            }
-            Ok(found)
-        })
-    }
 }
 
 /// Walks what lies before the batch that an upload begins with: one that says of itself that it ends earlier, by a

@@ -11,7 +11,7 @@ use stratalog_protocol::records::{BatchHeader, EndTransactionMarker};
 
 use super::error::AppendError;
 use super::transactions::AbortedTransaction;
-pub use snapshot::{decode_snapshot, encode_snapshot};
+pub use snapshot::{decode_snapshot, encode_snapshot, first_undecided_offset};
 
 /// Batches remembered of each producer: as many as a client may have in flight.
 const BATCHES_REMEMBERED: usize = 5;
@@ -78,7 +78,7 @@ pub struct Producers {
     by_id: HashMap<i64, ProducerState>,
     /// First offset to producer id of the open transactions.
     open_transactions: BTreeMap<i64, i64>,
-    /// First offset to the marker's offset of transactions that ended above the last known high watermark.
+    /// First offset to the marker's offset of transactions whose end was not taken over yet.
     ended: BTreeMap<i64, i64>,
 }
 
@@ -111,14 +111,12 @@ impl Producers {
         self.open_transactions.first_key_value().map(|(first, _)| *first)
     }
 
-    /// The first offset of the oldest transaction that is open, or whose marker is at `high_watermark` or above it.
-    pub fn first_unstable_offset(&mut self, high_watermark: i64) -> Option<i64> {
-        self.ended.retain(|_, marker| *marker >= high_watermark);
-        let ended = self.ended.first_key_value().map(|(first, _)| *first);
-        [self.first_undecided_offset(), ended].into_iter().flatten().min()
+    /// First offset to the marker's offset of the transactions that ended since the last call.
+    pub fn take_ended(&mut self) -> BTreeMap<i64, i64> {
+        std::mem::take(&mut self.ended)
     }
 
-    /// Whether no transaction is open, and none ended that a reader may not know of.
+    /// Whether no transaction is open, and none ended since the last call of [`Producers::take_ended`].
     pub fn all_stable(&self) -> bool {
         self.open_transactions.is_empty() && self.ended.is_empty()
     }

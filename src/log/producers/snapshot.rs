@@ -54,6 +54,17 @@ pub fn encode_snapshot(producers: &Producers) -> Vec<u8> {
 }
 
 pub fn decode_snapshot(bytes: &[u8]) -> Result<Vec<ProducerState>, SnapshotError> {
+    entries_of(bytes)?.chunks_exact(ENTRY_BYTES).map(decode_entry).collect()
+}
+
+/// The first offset of the oldest transaction that is open in a snapshot.
+pub fn first_undecided_offset(bytes: &[u8]) -> Result<Option<i64>, SnapshotError> {
+    let entries = entries_of(bytes)?.chunks_exact(ENTRY_BYTES);
+    let first_offsets = entries.filter_map(|entry| entry.last_chunk()).map(|bytes| i64::from_be_bytes(*bytes));
+    Ok(first_offsets.filter(|first| *first >= 0).min())
+}
+
+fn entries_of(bytes: &[u8]) -> Result<&[u8], SnapshotError> {
     let (version, rest) = take::<2>(bytes)?;
     let version = i16::from_be_bytes(version);
     if version != VERSION {
@@ -63,21 +74,12 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Vec<ProducerState>, SnapshotError
     if crc32c::crc32c(body) != u32::from_be_bytes(crc) {
         return Err(SnapshotError::WrongCrc);
     }
-    let (count, mut rest) = take::<4>(body)?;
+    let (count, entries) = take::<4>(body)?;
     let count = usize::try_from(i32::from_be_bytes(count)).map_err(|_| SnapshotError::WrongLength)?;
-    if rest.len() != count.saturating_mul(ENTRY_BYTES) {
-        return Err(SnapshotError::WrongLength);
-    }
-    let mut entries = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (entry, after) = decode_entry(rest)?;
-        entries.push(entry);
-        rest = after;
-    }
-    Ok(entries)
+    if entries.len() == count.saturating_mul(ENTRY_BYTES) { Ok(entries) } else { Err(SnapshotError::WrongLength) }
 }
 
-fn decode_entry(bytes: &[u8]) -> Result<(ProducerState, &[u8]), SnapshotError> {
+fn decode_entry(bytes: &[u8]) -> Result<ProducerState, SnapshotError> {
     let (producer_id, rest) = take::<8>(bytes)?;
     let (producer_epoch, rest) = take::<2>(rest)?;
     let (last_sequence, rest) = take::<4>(rest)?;
@@ -85,7 +87,7 @@ fn decode_entry(bytes: &[u8]) -> Result<(ProducerState, &[u8]), SnapshotError> {
     let (offset_delta, rest) = take::<4>(rest)?;
     let (timestamp, rest) = take::<8>(rest)?;
     let (coordinator_epoch, rest) = take::<4>(rest)?;
-    let (txn_first_offset, rest) = take::<8>(rest)?;
+    let (txn_first_offset, _) = take::<8>(rest)?;
     let timestamp = i64::from_be_bytes(timestamp);
     let last_offset = i64::from_be_bytes(last_offset);
     let txn_first_offset = i64::from_be_bytes(txn_first_offset);
@@ -98,15 +100,14 @@ fn decode_entry(bytes: &[u8]) -> Result<(ProducerState, &[u8]), SnapshotError> {
             timestamp,
         });
     }
-    let entry = ProducerState {
+    Ok(ProducerState {
         producer_id: i64::from_be_bytes(producer_id),
         producer_epoch: i16::from_be_bytes(producer_epoch),
         coordinator_epoch: i32::from_be_bytes(coordinator_epoch),
         last_timestamp: timestamp,
         current_txn_first_offset: (txn_first_offset >= 0).then_some(txn_first_offset),
         batches,
-    };
-    Ok((entry, rest))
+    })
 }
 
 fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), SnapshotError> {

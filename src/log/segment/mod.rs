@@ -262,6 +262,11 @@ impl Segment {
         self.aborted.store(ABORTED_SOME, atomic::Ordering::SeqCst);
     }
 
+    /// Whether [`Segment::aborted`] has to look, or has something to tell.
+    pub fn may_have_aborted(&self) -> bool {
+        self.aborted.load(atomic::Ordering::SeqCst) != ABORTED_NONE
+    }
+
     /// The aborted transactions whose markers are here.
     pub fn aborted(&self) -> Result<Vec<AbortedTransaction>, ReadError> {
         if self.aborted.load(atomic::Ordering::SeqCst) == ABORTED_NONE {
