@@ -11,7 +11,7 @@ use super::off_worker::OffWorker;
 use super::tier::Tiered;
 use crate::clock::Clock;
 use crate::config::TopicConfig;
-use crate::log::{self, CompactionConfig, Effort, Log, LogConfig, LogSlice};
+use crate::log::{self, AbortedTransaction, CompactionConfig, Effort, Log, LogConfig, LogSlice, Unstable};
 use crate::metrics::{LaneLabel, Metrics, TopicLabel};
 use crate::watermark::Watermark;
 
@@ -37,7 +37,8 @@ pub enum Ended {
 /// Where the records at an offset are.
 #[derive(Debug)]
 pub enum Located {
-    Local(LogSlice),
+    /// `aborted`: what a reader of read_committed has to be told of.
+    Local { slice: LogSlice, aborted: Option<Vec<AbortedTransaction>> },
     /// Only the tier has them.
     Remote,
     /// Nothing there yet.
@@ -78,6 +79,9 @@ pub struct Partition {
     config: RwLock<Arc<TopicConfig>>,
     leader_epoch: AtomicI32,
     high_watermark: Watermark,
+    /// The last stable offset, for who waits for it. It follows the high watermark, and comes after those who wait for
+    /// that were woken: who asks is not answered from here.
+    last_stable: Watermark,
     clock: Clock,
     counters: Counters,
     /// `stratalog.record.validation=full`: the records of compressed batches are walked too.
@@ -103,6 +107,19 @@ impl Partition {
         let found = log.log_end_offset();
         let shown = if config.acks_wait_for_sync() { log.flushed().get() } else { found };
         let high_watermark = Watermark::new(shown);
+        let stable = stable_end(log.unstable(), shown);
+        if stable < shown {
+            // Kafka left it so, and nobody can end it here yet.
+            tracing::warn!(
+                partition = %log.topic_partition(), first_offset = %stable,
+                "a transaction is open: read_committed, the tier and compaction go no further than where it begins"
+            );
+        }
+        let last_stable = Watermark::new(stable);
+        let (unstable, following) = (log.unstable().clone(), last_stable.clone());
+        high_watermark.on_advance(Box::new(move |to| following.advance(stable_end(&unstable, to))));
+        let ending = last_stable.clone();
+        high_watermark.on_close(Box::new(move || ending.close()));
         let raised = high_watermark.clone();
         log.flushed().on_advance(Box::new(move |flushed| raised.advance(flushed)));
         // A sync that ended before it was listened to.
@@ -117,6 +134,7 @@ impl Partition {
             config: RwLock::new(config),
             leader_epoch: AtomicI32::new(leader_epoch.0),
             high_watermark,
+            last_stable,
             clock,
             counters,
             validate_fully,
@@ -167,9 +185,25 @@ impl Partition {
         Some(if self.log.is_offline() { Ended::Offline } else { Ended::Gone })
     }
 
-    /// One past the last offset that read_committed may see. No transaction is ever open yet.
+    /// One past the last offset that read_committed may see: where the oldest transaction begins that is open, or whose
+    /// marker is not to be seen yet; else the high watermark.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark.get()
+        stable_end(self.log.unstable(), self.high_watermark.get()).max(self.log_start_offset())
+    }
+
+    /// What a reader waits for.
+    pub fn visible(&self, isolation: Isolation) -> &Watermark {
+        match isolation {
+            Isolation::ReadUncommitted => &self.high_watermark,
+            Isolation::ReadCommitted => &self.last_stable,
+        }
+    }
+
+    /// The log was made anew, and all of it may be seen.
+    pub(super) fn log_was_restarted(&self) {
+        let end = self.log.log_end_offset();
+        self.high_watermark.reset(end);
+        self.last_stable.reset(stable_end(self.log.unstable(), end));
     }
 
     pub fn log_start_offset(&self) -> Offset {
@@ -259,8 +293,8 @@ impl Partition {
         if from >= end_offset {
             return Ok(Located::AtEnd);
         }
-        match self.log.read_with(effort, from, bytes_max, end_offset, minimum_one) {
-            Ok(slice) => Ok(Located::Local(slice)),
+        match self.read_local(effort, from, bytes_max, isolation, minimum_one) {
+            Ok(local) => Ok(local),
             Err(log::ReadError::BelowLocalStart { .. }) => Ok(Located::Remote),
             // Damaged here, and whole in the tier: retention puts the local copy aside.
             Err(log::ReadError::Corrupt { .. } | log::ReadError::Io { .. }) if self.is_tiered(from) => {
@@ -269,6 +303,30 @@ impl Partition {
             Err(error) => Err(ReadError::Log(error)),
         }
     }
+
+    fn read_local(
+        &self,
+        effort: Effort,
+        from: Offset,
+        bytes_max: u32,
+        isolation: Isolation,
+        minimum_one: bool,
+    ) -> Result<Located, log::ReadError> {
+        loop {
+            let slice = self.log.read_with(effort, from, bytes_max, self.visible_end(isolation), minimum_one)?;
+            if isolation == Isolation::ReadUncommitted {
+                return Ok(Located::Local { slice, aborted: None });
+            }
+            if let Some(aborted) = self.log.aborted_in(effort, from, &slice)? {
+                return Ok(Located::Local { slice, aborted: Some(aborted) });
+            }
+        }
+    }
+}
+
+/// The last stable offset where the high watermark is this.
+fn stable_end(unstable: &Unstable, high_watermark: Offset) -> Offset {
+    unstable.first_offset(high_watermark.0).map_or(high_watermark, |first| high_watermark.min(Offset(first)))
 }
 
 /// What of a topic's configuration the log itself goes by.

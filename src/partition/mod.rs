@@ -6,6 +6,7 @@
 //! `log_start_offset <= local_log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset`; where
 //! acknowledgements wait for the sync, `high_watermark` is the flushed offset.
 
+mod aborted;
 mod append;
 mod cleaning;
 mod error;
@@ -26,4 +27,5 @@ pub use leader::{Counters, Ended, Isolation, Located, Partition};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use opening::OpenError;
 pub use registry::{OfflinePartition, Partitions, Slot, Unserved};
+pub use remote::RemoteRecords;
 pub use scrubbing::Scrubber;

@@ -11,11 +11,19 @@ use super::error::ReadError;
 use super::leader::{Isolation, Partition};
 use super::offsets::{ListedOffset, off_worker};
 use super::tier::{Standing, TierError, Tiered, UploadedSegment};
-use crate::log;
+use crate::log::{self, AbortedTransaction};
 
 /// A batch of the tier before `end` that cannot be walked: an error as it is for a local one, never a record passed over.
 fn unreadable(end: Offset, error: &dyn std::fmt::Display) -> ReadError {
     ReadError::Tier(TierError::Batch { end, what: error.to_string() })
+}
+
+/// What the tier gave.
+#[derive(Debug, Default)]
+pub struct RemoteRecords {
+    pub batches: Vec<Bytes>,
+    /// What a reader of read_committed has to be told of.
+    pub aborted: Option<Vec<AbortedTransaction>>,
 }
 
 impl Partition {
@@ -71,7 +79,7 @@ impl Partition {
             let standing = Standing { clean: false, forgets_tier: config.forgets_tier() };
             tiered.begin(self.leader_epoch(), standing).await?;
             // The session began: the log agrees with the tier, or was restarted at its end.
-            self.high_watermark().reset(self.log().log_end_offset());
+            self.log_was_restarted();
             self.set_behind_tier(false);
         }
         if !config.remote_storage_enable || config.remote_log_copy_disable {
@@ -181,15 +189,38 @@ impl Partition {
         Ok(None)
     }
 
-    /// Whole batches from the one that holds `from`; empty when the store is not in time.
-    pub async fn read_remote(&self, from: Offset, bytes_max: u32, deadline: Instant) -> Result<Vec<Bytes>, ReadError> {
-        let tiered = self.tiered().ok_or(ReadError::NoTier)?;
-        tiered.read(from, bytes_max as usize, deadline).await.map_err(|error| {
-            if error.is_corruption() {
+    /// Whole batches from the one that holds `from`; none when the store is not in time.
+    pub async fn read_remote(
+        &self,
+        from: Offset,
+        bytes_max: u32,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> Result<RemoteRecords, ReadError> {
+        match self.try_read_remote(from, bytes_max, isolation, deadline).await {
+            Err(ReadError::Tier(TierError::NotInTime)) => Ok(RemoteRecords::default()),
+            Err(ReadError::Tier(error)) if error.is_corruption() => {
                 self.counters().corruptions.inc();
+                Err(ReadError::Tier(error))
             }
-            ReadError::Tier(error)
-        })
+            read => read,
+        }
+    }
+
+    async fn try_read_remote(
+        &self,
+        from: Offset,
+        bytes_max: u32,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> Result<RemoteRecords, ReadError> {
+        let tiered = self.tiered().ok_or(ReadError::NoTier)?;
+        let (batches, next_offset) = tiered.read(from, bytes_max as usize, deadline).await.map_err(ReadError::Tier)?;
+        let aborted = match isolation {
+            Isolation::ReadUncommitted => None,
+            Isolation::ReadCommitted => Some(self.aborted_in_tier(&tiered, from, next_offset, deadline).await?),
+        };
+        Ok(RemoteRecords { batches, aborted })
     }
 }
 

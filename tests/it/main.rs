@@ -5,5 +5,6 @@ mod broker;
 mod cli;
 mod docs;
 mod groups;
+mod isolation;
 mod life;
 mod log;

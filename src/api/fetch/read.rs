@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use stratalog_protocol::messages::fetch::{EpochEndOffset, PartitionData};
+use stratalog_protocol::messages::fetch::{AbortedTransaction, EpochEndOffset, PartitionData};
 use stratalog_protocol::part::{FileRange, Part};
 use stratalog_protocol::{ErrorCode, Records};
 use stratalog_types::{LeaderEpoch, Offset};
@@ -17,8 +17,9 @@ use super::Terms;
 use super::session::TopicKey;
 use crate::api::error;
 use crate::api::node::Node;
+use crate::log;
 use crate::net::{AnswerAccount, AnswerRoom};
-use crate::partition::{Isolation, Located, Partition, ReadError};
+use crate::partition::{Isolation, Located, Partition, ReadError, RemoteRecords};
 use crate::platform::page_cache::read_if_cached;
 use crate::watermark::{Registration, Waiter};
 
@@ -56,7 +57,7 @@ pub struct Answer {
 /// What came back from the tier for the partition at `index`.
 pub struct RemoteRead {
     pub index: usize,
-    pub result: Result<Vec<Bytes>, ReadError>,
+    pub result: Result<RemoteRecords, ReadError>,
 }
 
 /// Reads from the tier that a fetch has started, and the bytes of its answer that are kept for them: how much a read
@@ -171,8 +172,8 @@ impl<'a> Pass<'a> {
             let row = match &partition {
                 Ok(partition) => {
                     if let Some(waiter) = waiter {
-                        let more = partition.high_watermark().get().next();
-                        registrations.push(partition.high_watermark().subscribe(waiter, more));
+                        let visible = partition.visible(self.terms.isolation);
+                        registrations.push(visible.subscribe(waiter, visible.get().next()));
                     }
                     self.read(index, wanted, partition).await
                 }
@@ -210,13 +211,17 @@ impl<'a> Pass<'a> {
         let Some(answer) = self.answers.get_mut(read.index) else { return };
         self.remote_answered = true;
         match read.result {
-            Ok(pieces) => {
+            Ok(RemoteRecords { batches: pieces, aborted }) => {
                 let length: usize = pieces.iter().map(Bytes::len).sum();
                 if self.bytes > 0 && self.bytes.saturating_add(length) > self.terms.bytes_max as usize {
                     return;
                 }
                 let Some(parts) = remote.bind(pieces) else { return };
                 answer.row.records = Records::Parts(parts);
+                // None where nothing came in time.
+                if let Some(aborted) = aborted {
+                    answer.row.aborted_transactions = Some(named(aborted));
+                }
                 answer.from_tier = true;
                 self.bytes += length;
             }
@@ -251,7 +256,8 @@ impl<'a> Pass<'a> {
         }
         let from = Offset(wanted.fetch_offset);
         match partition.locate_gently(from, bytes_max, self.terms.isolation, first).await {
-            Ok(Located::Local(slice)) => {
+            Ok(Located::Local { slice, aborted }) => {
+                row.aborted_transactions = aborted.map(named);
                 row.records = Records::Parts(vec![Part::File(slice.range)]);
             }
             // Nothing will come: what could still be read has been.
@@ -264,7 +270,7 @@ impl<'a> Pass<'a> {
                 let deadline = self.started + self.terms.wait.max(self.terms.remote_wait_min);
                 self.reserved = self.reserved.saturating_add(bytes_max as usize);
                 self.batch_bytes_max = self.batch_bytes_max.max(partition.config().max_message_bytes as usize);
-                self.remote.push(remote_read(index, partition, from, bytes_max, deadline));
+                self.remote.push(remote_read(index, partition, from, bytes_max, self.terms.isolation, deadline));
             }
             Ok(Located::Remote) => {}
             Err(error) => {
@@ -283,16 +289,26 @@ impl<'a> Pass<'a> {
     }
 
     fn row(&self, wanted: &Wanted, partition: &Partition) -> PartitionData {
+        // Before the high watermark, which it follows.
+        let last_stable_offset = partition.last_stable_offset().0;
         PartitionData {
             partition_index: wanted.partition,
             high_watermark: partition.high_watermark().get().0,
-            last_stable_offset: partition.last_stable_offset().0,
+            last_stable_offset,
             log_start_offset: partition.log_start_offset().0,
             aborted_transactions: (self.terms.isolation == Isolation::ReadCommitted).then(Vec::new),
             records: Records::Bytes(Bytes::new()),
             ..PartitionData::default()
         }
     }
+}
+
+fn named(aborted: Vec<log::AbortedTransaction>) -> Vec<AbortedTransaction> {
+    let named = |one: log::AbortedTransaction| AbortedTransaction {
+        producer_id: one.producer_id,
+        first_offset: one.first_offset,
+    };
+    aborted.into_iter().map(named).collect()
 }
 
 fn failure(partition_index: i32, error_code: ErrorCode) -> PartitionData {
@@ -380,8 +396,10 @@ fn remote_read(
     partition: &Arc<Partition>,
     from: Offset,
     bytes_max: u32,
+    isolation: Isolation,
     deadline: Instant,
 ) -> BoxFuture<'static, RemoteRead> {
     let partition = partition.clone();
-    async move { RemoteRead { index, result: partition.read_remote(from, bytes_max, deadline).await } }.boxed()
+    async move { RemoteRead { index, result: partition.read_remote(from, bytes_max, isolation, deadline).await } }
+        .boxed()
 }

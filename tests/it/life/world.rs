@@ -264,10 +264,13 @@ impl World {
     fn fetch(&self, partition: &Partition, at: Offset) -> (Vec<u8>, Offset) {
         let bytes_max = 700;
         match partition.locate(at, bytes_max, Isolation::ReadUncommitted, true).unwrap() {
-            Located::Local(slice) => (range_bytes(&slice.range), slice.next_offset),
+            Located::Local { slice, .. } => (range_bytes(&slice.range), slice.next_offset),
             Located::Remote => {
                 let deadline = Instant::now() + Duration::from_secs(30);
-                let batches = self.wait(partition.read_remote(at, bytes_max, deadline)).unwrap();
+                let batches = self
+                    .wait(partition.read_remote(at, bytes_max, Isolation::ReadUncommitted, deadline))
+                    .unwrap()
+                    .batches;
                 let bytes = batches.concat();
                 let last = BatchIter::new(&bytes).last().expect("a batch").unwrap().header;
                 (bytes.clone(), Offset(last.next_offset()))

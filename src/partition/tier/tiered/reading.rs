@@ -6,8 +6,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use stratalog_tiering::entry::Entry;
+use stratalog_tiering::format::Footer;
 use stratalog_tiering::manifest::{Lookup, ManifestError, PartitionManifest};
-use stratalog_tiering::reader::{IndexError, ReadAnswer, ReadRequest, SegmentIndex};
+use stratalog_tiering::reader::{IndexError, ReadAnswer, ReadRequest, ReplayError, SegmentIndex};
 use stratalog_tiering::scrub::{self, Depth};
 use stratalog_types::Offset;
 use tokio::time::Instant;
@@ -15,14 +16,34 @@ use tokio::time::Instant;
 use super::{TierError, Tiered};
 
 impl Tiered {
-    /// Whole batches from the one that holds `from`; empty when the store is not in time.
-    pub async fn read(&self, from: Offset, bytes_max: usize, deadline: Instant) -> Result<Vec<Bytes>, TierError> {
+    /// Whole batches from the one that holds `from`, and the offset below which nothing is left to read.
+    pub async fn read(
+        &self,
+        from: Offset,
+        bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<(Vec<Bytes>, Offset), TierError> {
         let request = ReadRequest { of: self.of, offset: from, bytes_max, deadline };
         match self.tier.replay.read(&self.index, request).await? {
-            ReadAnswer::Data(read) => Ok(read.slices.into_iter().map(|slice| slice.bytes).collect()),
-            ReadAnswer::Pending => Ok(Vec::new()),
+            ReadAnswer::Data(read) => {
+                Ok((read.slices.into_iter().map(|slice| slice.bytes).collect(), read.next_offset))
+            }
+            ReadAnswer::Pending => Err(TierError::NotInTime),
             ReadAnswer::End => Err(TierError::Hole { from, to: self.log.local_log_start_offset() }),
         }
+    }
+
+    /// The footer of the segment that holds `offset`, or else of the next one, and where that segment ends. `None`: there
+    /// is none in the tier.
+    pub async fn footer_at(
+        &self,
+        offset: Offset,
+        deadline: Instant,
+    ) -> Result<Option<(Offset, Arc<Footer>)>, TierError> {
+        let found = tokio::time::timeout_at(deadline, self.index.find(offset)).await;
+        let Some(entry) = found.map_err(|_| TierError::NotInTime)?.map_err(ReplayError::from)? else { return Ok(None) };
+        let footer = self.tier.replay.footer(self.of, &entry, deadline).await?.ok_or(TierError::NotInTime)?;
+        Ok(Some((entry.end_offset, footer)))
     }
 
     /// The first segment that holds `from` or what comes after it, and may hold a record at or after `timestamp`. A store
