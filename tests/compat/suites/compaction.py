@@ -3,7 +3,7 @@
 Apache Kafka takes the history, with real transactions, while cleaning is held back. Its partitions' files are copied
 into our topics' directories, so both begin with the same bytes. Then both clean, twice more after records that only
 close a segment, so that delete horizons pass. After each round the files of both are read by Apache's own
-DumpLogSegments, and the topics by a consumer (read_uncommitted: Fetch does not tell of aborted transactions here yet).
+DumpLogSegments, and the topics by a consumer of read_uncommitted, which sees aborted records too.
 """
 
 import json

@@ -27,6 +27,7 @@ type job struct {
 	Output     string `json:"output"`
 	Partitions int    `json:"partitions"`
 	TimeoutS   int    `json:"timeout_s"`
+	Isolation  string `json:"isolation"` // read_committed, or nothing
 }
 
 type plan struct {
@@ -124,8 +125,13 @@ func consume(ctx context.Context, bootstrap string, j job) (int64, error) {
 		defer file.Close()
 		outputs[p] = bufio.NewWriterSize(file, 1<<20)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{j.Topic: starts}))
+	options := []kgo.Opt{kgo.SeedBrokers(bootstrap),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{j.Topic: starts})}
+	if j.Isolation == "read_committed" {
+		// A partition may end with a marker.
+		options = append(options, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	}
+	client, err := kgo.NewClient(options...)
 	if err != nil {
 		return 0, err
 	}
@@ -146,8 +152,10 @@ func consume(ctx context.Context, bootstrap string, j job) (int64, error) {
 			return received, fmt.Errorf("not at the end after %d s", j.TimeoutS)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			writeRecord(outputs[r.Partition], r)
-			received++
+			if !r.Attrs.IsControl() {
+				writeRecord(outputs[r.Partition], r)
+				received++
+			}
 			if end, open := left[r.Partition]; open && r.Offset+1 >= end {
 				delete(left, r.Partition)
 			}
@@ -165,6 +173,9 @@ func consume(ctx context.Context, bootstrap string, j job) (int64, error) {
 func endOffsets(ctx context.Context, client *kgo.Client, j job) (map[int32]int64, error) {
 	request := kmsg.NewPtrListOffsetsRequest()
 	request.ReplicaID = -1
+	if j.Isolation == "read_committed" {
+		request.IsolationLevel = 1
+	}
 	topic := kmsg.NewListOffsetsRequestTopic()
 	topic.Topic = j.Topic
 	for p := range j.Partitions {

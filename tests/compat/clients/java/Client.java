@@ -102,6 +102,7 @@ public class Client {
                 "bootstrap.servers", bootstrap,
                 "enable.auto.commit", false,
                 "max.poll.records", 5000,
+                "isolation.level", job.path("isolation").asText("read_uncommitted"),
                 "default.api.timeout.ms", (int) timeoutMs,
                 "reconnect.backoff.max.ms", 500,
                 "key.deserializer", ByteArrayDeserializer.class,

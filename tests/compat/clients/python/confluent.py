@@ -3,7 +3,7 @@
 import sys
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import stream
@@ -47,7 +47,9 @@ def produce(bootstrap, job):
 def consume(bootstrap, job):
     consumer = Consumer({
         "bootstrap.servers": bootstrap, "group.id": "compat", "enable.auto.commit": False, "check.crcs": True,
-        "enable.partition.eof": False, "reconnect.backoff.max.ms": 500, "queued.max.messages.kbytes": 16384,
+        "enable.partition.eof": "isolation" in job, "reconnect.backoff.max.ms": 500,
+        "queued.max.messages.kbytes": 16384,
+        "isolation.level": job.get("isolation", "read_committed"),
     })
     deadline = time.monotonic() + job["timeout_s"]
     topic, partitions = job["topic"], range(job["partitions"])
@@ -60,12 +62,15 @@ def consume(bootstrap, job):
             raise TimeoutError(f"partitions {sorted(open_partitions)} not at their end after {job['timeout_s']} s")
         for message in consumer.consume(5000, 0.5):
             if message.error():
+                # With transactions no record may be the last: the end of what may be seen is told.
+                if message.error().code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(message.partition())
                 if message.error().retriable() or message.error().code() < 0:
                     continue
                 raise KafkaException(message.error())
             outputs.write(message.partition(), message.offset(), message.timestamp()[1], message.key(),
                           message.value(), message.headers())
-            if message.offset() + 1 >= ends[message.partition()]:
+            if "isolation" not in job and message.offset() + 1 >= ends[message.partition()]:
                 open_partitions.discard(message.partition())
     outputs.close()
     consumer.close()

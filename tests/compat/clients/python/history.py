@@ -1,10 +1,12 @@
 """librdkafka through its Python binding: a seeded history of keyed records, for two brokers to compact.
 
 Jobs come as JSON lines of a file, answers leave as JSON lines: `produce` (plain, idempotent or transactional),
-`alter` (topic configs), `consume` (read_uncommitted, from the start to the end).
+`interleave` (transactions of several producers at once, aborted, committed, one left open), `alter` (topic configs),
+`consume` (read_uncommitted, from the start to the end).
 """
 
 import json
+import os
 import random
 import sys
 import time
@@ -66,6 +68,60 @@ def produce(bootstrap, job):
     return {}
 
 
+def interleave(bootstrap, job):
+    """Transactions that overlap, over all topics of the job. Then each topic has a plain record of its own, and in
+    those of `left_open` a transaction begins that never ends, with more transactions behind it."""
+    dice = random.Random(job["seed"])
+    common = {"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 0, "compression.type": "none",
+              "transaction.timeout.ms": 900_000}
+    writers = [Producer(common | {"transactional.id": f"writer {number}"}) for number in range(job["producers"] + 1)]
+    plain = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    for writer in writers:
+        writer.init_transactions(60)
+    *writers, hanging = writers
+    counts = {"aborted": 0, "committed": 0}
+
+    def write(producer, topic, key=None):
+        key = key or f"key {dice.randrange(40)}"
+        producer.produce(topic, key=key.encode(), value=dice.randbytes(job["value_bytes"]), partition=0)
+        if producer.flush(60):
+            raise RuntimeError("a record was not delivered")
+
+    def end(producer):
+        if dice.random() < 0.5:
+            producer.abort_transaction(60)
+            counts["aborted"] += 1
+        else:
+            producer.commit_transaction(60)
+            counts["committed"] += 1
+
+    def turns(topics, count):
+        begun = set()
+        for _ in range(count):
+            writer = dice.choice([*writers, plain])
+            if writer is not plain and writer not in begun:
+                writer.begin_transaction()
+                begun.add(writer)
+            for topic in topics:
+                write(writer, topic)
+            if writer is not plain and dice.random() < 0.3:
+                end(writer)
+                begun.discard(writer)
+        for writer in sorted(begun, key=writers.index):
+            end(writer)
+
+    turns(job["topics"], job["turns"])
+    for topic in job["topics"]:
+        write(plain, topic, "the last that is stable")
+    hanging.begin_transaction()
+    for topic in job["left_open"]:
+        write(hanging, topic)
+    turns(job["left_open"], job["turns"] // 10)
+    print(json.dumps(counts), flush=True)
+    # Not as a client that goes in peace: the transaction stays open.
+    os._exit(0)
+
+
 def alter(bootstrap, job):
     admin = AdminClient({"bootstrap.servers": bootstrap})
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
@@ -107,8 +163,8 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as plan:
         jobs = [json.loads(line) for line in plan]
     for job in jobs:
-        answer = {"produce": produce, "alter": alter, "consume": consume}[job["op"]](job["bootstrap"], job)
-        print(json.dumps(answer), flush=True)
+        operations = {"produce": produce, "interleave": interleave, "alter": alter, "consume": consume}
+        print(json.dumps(operations[job["op"]](job["bootstrap"], job)), flush=True)
 
 
 main()
