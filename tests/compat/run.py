@@ -20,8 +20,9 @@ import tempfile
 from harness import clients, processes
 from harness.report import Report
 
-SUITES = ("harness_itself", "bad_input", "bad_store", "faults", "compaction", "read_committed", "apache_tools", "times",
-          "real_records", "classic_groups", "crowd", "subscribe", "migration", "group_tools", "lag_tools", "readme")
+SUITES = ("harness_itself", "bad_input", "bad_store", "faults", "compaction", "killed_cleaner", "read_committed",
+          "apache_tools", "times", "real_records", "classic_groups", "crowd", "subscribe", "migration", "group_tools",
+          "lag_tools", "readme")
 
 
 def sizes(text: str) -> list[int]:
