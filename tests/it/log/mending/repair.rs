@@ -8,7 +8,7 @@ use stratalog::log::offline::{self, Action, Batches, Findings, Found, Severity, 
 use stratalog::platform::disk::Disk;
 use stratalog_protocol::records::BatchIter;
 
-use super::super::crash_disk::CrashDisk;
+use super::super::crash_disk::{CrashDisk, Unsynced};
 use super::super::damage::{base_of, copy, segments};
 use super::super::harness::*;
 use super::super::kafka_tools::write_log;
@@ -148,5 +148,35 @@ fn a_repair_is_gone_on_with() {
         ["RebuildIndexes", "CutTail", "DropDamaged", "SetAside", "RebuildEpochs", "LowerRecoveryPoint", "AcceptMissing"]
     {
         assert!(told.contains(kind), "no {kind} in {told}");
+    }
+}
+
+type Harm = fn(&Path);
+
+/// One thing alone, so that nothing done behind it syncs it too.
+#[test]
+fn what_a_repair_did_survives_a_power_cut() {
+    let original = scratch();
+    write_log(original.path());
+    let harms: [(&str, Harm); 7] = [
+        ("offset index", |of| drop(change(&segments(of)[0].with_extension("index"), |bytes| bytes[4] ^= 1))),
+        ("time index", |of| drop(change(&segments(of)[2].with_extension("timeindex"), |bytes| bytes[3] ^= 1))),
+        ("snapshot", |of| drop(change(&segments(of)[2].with_extension("snapshot"), |bytes| bytes[9] ^= 1))),
+        ("epochs", |of| drop(change(&of.join("events-0/leader-epoch-checkpoint"), |bytes| bytes.extend(b"rot")))),
+        ("a batch", |of| drop(change(&segments(of)[1], |bytes| bytes[90] ^= 1))),
+        ("a base offset", |of| drop(change(&segments(of)[1], |bytes| bytes[6] ^= 1))),
+        ("the end", |of| drop(change(segments(of).last().unwrap(), |bytes| bytes.truncate(bytes.len() - 7)))),
+    ];
+    for (what, harm) in harms {
+        let directory = scratch();
+        copy(original.path(), directory.path());
+        harm(directory.path());
+        assert_ne!(wrong(directory.path()), [""; 0], "{what}");
+        let disk = Arc::new(CrashDisk::of(directory.path()));
+        let actions = repair(directory.path(), &Disk::observed(disk.clone()));
+        let image = scratch();
+        disk.build_image(directory.path(), disk.operations(), Unsynced::Lost, image.path());
+        assert_eq!(wrong(image.path()), [""; 0], "{what}: {actions:?}");
+        assert_eq!(records(image.path()), records(directory.path()), "{what}: {actions:?}");
     }
 }
