@@ -217,6 +217,9 @@ fn segments_that_are_removed_under_a_round_are_a_change() {
     assert!(log.set(bench.log()).is_ok());
     let error = bench.clean(&CleanOptions::default()).unwrap_err();
     assert!(matches!(error, CleanError::Changed), "{error:?}");
+    let names = std::fs::read_dir(bench.log().path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".cleaned")).collect();
+    assert!(left.is_empty(), "room that nobody gives back: {left:?}");
     bench.clean(&CleanOptions::default()).unwrap();
     let start = bench.log().local_log_start_offset();
     assert!(start > Offset(0) && start <= Offset(100), "{start}");

@@ -3,6 +3,7 @@
 mod crash;
 mod history;
 mod kafka;
+mod kept;
 mod meanwhile;
 
 use std::collections::BTreeMap;
