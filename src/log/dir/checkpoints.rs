@@ -83,7 +83,8 @@ fn what_is_assumed(path: &Path) -> &'static str {
     }
 }
 
-fn holds_segments(directory: &Path) -> Result<bool, Error> {
+/// Whether there are partitions of ours, or of Kafka's: any directory may have a name like one's.
+pub fn holds_segments(directory: &Path) -> Result<bool, Error> {
     let failed = |e| Error::io("list", directory)(e);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use stratalog_types::TopicId;
 
+use super::checkpoints::holds_segments;
 use crate::log::checkpoint;
 use crate::log::error::Error;
 use crate::log::names;
@@ -25,27 +26,16 @@ pub fn note_if_new(disk: &Disk, directory: &Path) -> Result<(), Error> {
     if meta.try_exists().map_err(Error::io("look for", &meta))? {
         return Ok(());
     }
-    if has_partitions(directory)? {
+    if holds_segments(directory)? {
         return Ok(());
     }
     checkpoint::replace(disk, &directory.join(names::NEW_DIRECTORY), "")
 }
 
-fn has_partitions(directory: &Path) -> Result<bool, Error> {
-    let failed = |e| Error::io("list", directory)(e);
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        if name.to_str().and_then(names::parse_partition_directory).is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// An error: the directory has partitions, and does not say whose.
 pub fn check_not_lost(directory: &Path) -> Result<(), Error> {
     let path = directory.join(names::META_PROPERTIES);
-    if !path.try_exists().map_err(Error::io("look for", &path))? && has_partitions(directory)? {
+    if !path.try_exists().map_err(Error::io("look for", &path))? && holds_segments(directory)? {
         return Err(Error::IdentityLost { path });
     }
     Ok(())
