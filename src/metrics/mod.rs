@@ -210,6 +210,8 @@ metrics! {
         "log_segments_damaged", "Segments in which a read, an upload or a start found bytes that are not what was written";
     log_scrub_bytes: Counter = Counter::default(), "log_scrub" in Bytes, "Bytes of closed segments that the scrub read";
     log_scrub_segments: Counter = Counter::default(), "log_scrub_segments", "Closed segments that the scrub read through";
+    log_scrub_indexes_wrong: Counter = Counter::default(),
+        "log_scrub_indexes_wrong", "Indexes of closed segments in which the scrub found what no batch says; made anew";
     log_scrub_rounds: Counter = Counter::default(), "log_scrub_rounds", "Rounds of the scrub over all partitions";
     log_segments_healed: Counter = Counter::default(),
         "log_segments_healed", "Damaged segments that were put aside because the tier has their records";

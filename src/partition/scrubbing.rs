@@ -118,6 +118,7 @@ impl Scrubber {
         while let Some(scrubbed) = partition.log().scrub(from, pace)? {
             self.metrics.log_scrub_bytes.inc_by(scrubbed.bytes);
             self.metrics.log_scrub_segments.inc();
+            self.metrics.log_scrub_indexes_wrong.inc_by(scrubbed.indexes_wrong);
             from = scrubbed.next;
         }
         Ok(())

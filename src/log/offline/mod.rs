@@ -7,7 +7,7 @@
 mod batches;
 mod filler;
 mod findings;
-mod indexes;
+pub(in crate::log) mod indexes;
 mod partition;
 mod repair;
 mod seen;

@@ -109,6 +109,10 @@ impl Segment {
         segment
     }
 
+    pub fn is_in_swap(&self) -> bool {
+        self.in_swap.load(atomic::Ordering::SeqCst)
+    }
+
     /// Its files have their names now.
     pub fn leave_swap(&self) {
         self.in_swap.store(false, atomic::Ordering::SeqCst);
@@ -265,6 +269,21 @@ impl Segment {
     /// Whether [`Segment::aborted`] has to look, or has something to tell.
     pub fn may_have_aborted(&self) -> bool {
         self.aborted.load(atomic::Ordering::SeqCst) != ABORTED_NONE
+    }
+
+    /// Writes the transaction index anew. Who reads it meanwhile has the one of before.
+    pub fn replace_aborted(&self, entries: &[AbortedTransaction]) -> io::Result<()> {
+        let _naming = lock(&self.naming);
+        self.check_not_retired()?;
+        let path = self.path(names::TXN_INDEX_SUFFIX);
+        let bytes: Vec<u8> = entries.iter().flat_map(AbortedTransaction::encode).collect();
+        match entries.is_empty() {
+            true => self.files.disk.unlink_if_exists(&path)?,
+            false => self.files.disk.replace(&path, &bytes)?,
+        }
+        let aborted = if entries.is_empty() { ABORTED_NONE } else { ABORTED_SOME };
+        self.aborted.store(aborted, atomic::Ordering::SeqCst);
+        Ok(())
     }
 
     /// The aborted transactions whose markers are here.

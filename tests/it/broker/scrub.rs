@@ -125,3 +125,37 @@ async fn set_rate(fixture: &mut Fixture, value: &str) -> bool {
     let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
     fixture.ask(&request, 1).await.responses[0].error_code.is_none()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_in_an_index_is_found_within_a_round() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), &[("log.retention.ms", "-1")]).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", &[("segment.bytes", "1048576")]), false).await.unwrap();
+    produce(&mut one, "t", 0, RECORDS).await;
+    let node = running.node.clone();
+    let scrubber = Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), Box::new(|| 0));
+    let round = async || {
+        let scrubber = scrubber.clone();
+        tokio::task::spawn_blocking(move || scrubber.round(0, &Pace::unlimited())).await.unwrap().unwrap();
+        node.metrics.log_scrub_indexes_wrong.get()
+    };
+    compare(&mut one, "t", 0, RECORDS).await;
+    assert_eq!(round().await, 0);
+    let second = partition(&running).log().closed_segments()[1].base_offset;
+    // The third entry of each: its position, and its timestamp, which goes up and down; and the last one's, which goes down.
+    let harms = [("index", 2 * 8 + 5, 1), ("timeindex", 2 * 12 + 5, 0x40), ("timeindex", 2 * 12 + 3, 1)];
+    for (count, (suffix, at, bit)) in (1..).zip(harms) {
+        let path = dir.path().join(format!("t-0/{:020}.{suffix}", second.0));
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[at] ^= bit;
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(round().await, count, "byte {at} of {suffix}");
+        assert_eq!(std::fs::read(&path).unwrap(), whole, "byte {at} of {suffix}");
+        assert_eq!(round().await, count, "byte {at} of {suffix}: it was made anew");
+    }
+    assert_eq!(node.metrics.log_segments_damaged.get(), 0);
+    compare(&mut one, "t", 0, RECORDS).await;
+    running.stop().await.unwrap();
+}

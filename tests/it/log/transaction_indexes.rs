@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stratalog::log::{AbortedTransaction, Log, LogConfig, LogDir, Origin};
+use stratalog::log::{AbortedTransaction, Log, LogConfig, LogDir, Origin, Pace};
 use stratalog_protocol::records::{BatchHeader, EndTransactionMarker};
 use stratalog_types::{LeaderEpoch, Offset};
 
@@ -123,4 +123,43 @@ fn a_transaction_index_that_rots_is_not_half_believed() {
     std::fs::write(&file, bytes).unwrap();
     let error = log.aborted_transactions(Offset::ZERO, log.log_end_offset()).unwrap_err();
     assert!(error.to_string().contains("txnindex"), "{error}");
+}
+
+/// Under a log that is open, too: the scrub compares each closed segment's with its markers.
+#[test]
+fn a_scrub_finds_what_the_markers_do_not_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_dir, log) = {
+        let dir = open_dir(directory.path());
+        let log = Log::create(&dir, partition(), topic_id(), config()).unwrap();
+        (dir, log)
+    };
+    fill(&log);
+    let scrub = || {
+        let (mut from, mut wrong) = (Offset::ZERO, 0);
+        while let Some(scrubbed) = log.scrub(from, &Pace::unlimited()).unwrap() {
+            assert!(!scrubbed.is_damaged);
+            from = scrubbed.next;
+            wrong += scrubbed.indexes_wrong;
+        }
+        wrong
+    };
+    let sound = aborted(&log);
+    assert_eq!(scrub(), 0);
+    let closed = log.closed_segments().last().unwrap().base_offset.0;
+    let path = indexes(directory.path()).into_iter().nth(1).unwrap();
+    assert!(path.file_stem().unwrap().to_str().unwrap().parse::<i64>().unwrap() <= closed);
+    let whole = std::fs::read(&path).unwrap();
+    for byte in 0..ENTRY_BYTES {
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(scrub(), 1, "byte {byte}");
+        assert_eq!(std::fs::read(&path).unwrap(), whole, "byte {byte}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(scrub(), 1, "removed");
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    assert_eq!(scrub(), 1, "cut short");
+    assert_eq!((scrub(), aborted(&log)), (0, sound));
 }
