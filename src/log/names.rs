@@ -10,6 +10,8 @@ pub const TIME_INDEX_SUFFIX: &str = "timeindex";
 pub const TXN_INDEX_SUFFIX: &str = "txnindex";
 /// Ours: offsets may be missing in this log, because somebody gave their records up.
 pub const GIVEN_UP: &str = "records-given-up";
+/// Ours: the directory was lost and made anew, and the tier, which may have the records, has not been asked yet.
+pub const LOST: &str = "directory-was-lost";
 /// Those that stand beside a segment and go with it.
 pub const INDEX_SUFFIXES: [&str; 3] = [OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
 /// All files of a segment. The log first: without its transaction index it would show aborted records.

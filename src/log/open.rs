@@ -24,6 +24,7 @@ use super::segment::Segment;
 use super::sync::LogSync;
 use super::unstable::Unstable;
 use crate::platform::disk::DiskFile;
+use crate::platform::lock;
 use crate::watermark::Watermark;
 
 impl Log {
@@ -40,8 +41,8 @@ impl Log {
         Log::load(dir, topic_partition, topic_id, config, path)
     }
 
-    /// Creates the log of a partition whose directory was lost: it is empty, and its log start, which consumers have
-    /// seen, does not go back.
+    /// Creates the log of a partition whose directory was lost: it is empty, its log start, which consumers have seen,
+    /// does not go back, and until [`Log::settle_loss`] each start knows that it was lost.
     pub fn create_again(
         dir: &Arc<LogDir>,
         topic_partition: TopicPartition,
@@ -49,9 +50,25 @@ impl Log {
         config: LogConfig,
     ) -> Result<Arc<Log>, Error> {
         let path = make_directory(dir, &topic_partition)?;
+        note_loss(dir, &path)?;
         dir.lower_recovery_point(&topic_partition, Offset::ZERO)?;
         checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
         Log::load(dir, topic_partition, topic_id, config, path)
+    }
+
+    /// Whether its directory was lost, and nobody has said yet where it goes on.
+    pub fn was_lost(&self) -> Result<bool, Error> {
+        let path = self.path.join(names::LOST);
+        path.try_exists().map_err(Error::io("look for", &path))
+    }
+
+    /// It goes on where it is; durable when this returns.
+    pub fn settle_loss(&self) -> Result<(), Error> {
+        let appender = lock(&self.append);
+        appender.check_not_closed()?;
+        let path = self.path.join(names::LOST);
+        self.dir.disk.unlink_if_exists(&path).map_err(Error::io("remove", &path))?;
+        self.dir.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))
     }
 
     /// Opens a log that is on disk, and recovers it if the last stop was not clean.
@@ -68,7 +85,13 @@ impl Log {
                 return Err(Error::WrongTopicId { path, found: found.to_string(), wanted: topic_id.to_string() });
             }
             Some(_) => {}
-            None => checkpoint::write_topic_id(&dir.disk, &path, topic_id)?,
+            None => {
+                // A creation was cut short, perhaps that of one that was lost.
+                if !has_segments(&path)? {
+                    note_loss(dir, &path)?;
+                }
+                checkpoint::write_topic_id(&dir.disk, &path, topic_id)?;
+            }
         }
         Log::load(dir, topic_partition, topic_id, config, path)
     }
@@ -170,6 +193,10 @@ fn make_directory(dir: &LogDir, topic_partition: &TopicPartition) -> Result<Path
         return Err(Error::AlreadyExists { path });
     }
     Ok(path)
+}
+
+fn note_loss(dir: &LogDir, path: &Path) -> Result<(), Error> {
+    checkpoint::replace(&dir.disk, &path.join(names::LOST), "")
 }
 
 fn check_online(dir: &LogDir) -> Result<(), Error> {

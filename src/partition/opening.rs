@@ -161,10 +161,14 @@ impl Partitions {
         };
         let log = log.map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
         self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
-        let lost = *there == There::Lost;
+        let failed = |source| OpenError::Log { topic_partition: topic_partition.clone(), source };
+        let lost = log.was_lost().map_err(failed)?;
         // What is left of a lost directory does not say whether it was ever tiered: then the bucket does.
         let tiered = self.open_tiered(&log, &terms.config, &terms.facts, lost && tier_asked)?;
         self.check_start(&log, tiered.as_deref());
+        if lost && tiered.is_none() {
+            log.settle_loss().map_err(failed)?;
+        }
         // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
         let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
         let unclean = lost || held || log.was_unclean();

@@ -79,6 +79,8 @@ impl Partition {
             let standing = Standing { clean: false, forgets_tier: config.forgets_tier() };
             tiered.begin(self.leader_epoch(), standing).await?;
             // The session began: the log agrees with the tier, or was restarted at its end.
+            let log = self.log().clone();
+            tokio::task::spawn_blocking(move || log.settle_loss()).await.map_err(|_| TierError::CutOff)??;
             self.log_was_restarted();
             self.set_behind_tier(false);
         }

@@ -106,6 +106,10 @@ async fn a_lost_directory_keeps_its_log_start_and_answers_nothing_before_the_tie
         std::fs::remove_dir_all(dir.path().join("t-0")).unwrap();
         head.take();
 
+        // A start that ends before the tier could be asked: the next one knows of the loss too.
+        let running = start(dir.path(), QUICK).await;
+        assert!(partition(&running).is_behind_tier());
+        running.stop().await.unwrap();
         let running = start(dir.path(), QUICK).await;
         let held = partition(&running);
         assert!(held.is_behind_tier());
