@@ -207,11 +207,11 @@ fn check_missing(
     let range = if facts.is_in_swap { from..from } else { from..*last };
     let orphans = facts.orphans.iter().filter_map(|name| names::parse_offset_file(name)).map(|(base, _)| base);
     let missing: BTreeSet<i64> = orphans.filter(|base| range.contains(base)).collect();
-    for base in missing {
-        facts.misses_segments = true;
-        let next = bases.iter().copied().find(|next| *next > base).unwrap_or(base);
-        let file = names::offset_file(path, base, names::LOG_SUFFIX);
-        findings.add(Finding::new(Severity::Lost, &file, "the segment is missing").offsets(base, next - 1));
+    facts.misses_segments = !missing.is_empty();
+    for base in &missing {
+        let next = bases.iter().chain(&missing).copied().filter(|next| next > base).min().unwrap_or(*base);
+        let file = names::offset_file(path, *base, names::LOG_SUFFIX);
+        findings.add(Finding::new(Severity::Lost, &file, "the segment is missing").offsets(*base, next - 1));
     }
 }
 
