@@ -4,6 +4,8 @@
 //! for reading alone, and may be done beside a running broker: what is being appended then reads as a torn tail. Repair
 //! changes only what its plan said, under the directory's lock, and only files that are as the plan saw them.
 
+mod action;
+mod apply;
 mod batches;
 mod filler;
 mod findings;
@@ -15,10 +17,11 @@ mod segment;
 mod target;
 
 pub use super::segment::index::{OffsetEntry, TimeEntry};
+pub use action::Action;
 pub use batches::{Batches, Found};
 pub use findings::{Finding, Findings, Severity, Tally};
 pub use indexes::{read_offset_index, read_time_index};
-pub use repair::{Action, Repair, plan, plan_to_apply};
+pub use repair::{Repair, plan, plan_to_apply};
 pub use target::{FileKind, Kind, Target, kind_of};
 
 use std::path::Path;
