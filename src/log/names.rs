@@ -23,6 +23,8 @@ pub const CUT_SUFFIX: &str = "cut";
 pub const DELETED_SUFFIX: &str = "deleted";
 /// Ours: a segment that was found damaged, and whose records are elsewhere.
 pub const DAMAGED_SUFFIX: &str = "damaged";
+/// Ends the name of a file that is written aside, to take the place of another.
+pub const IN_WORK_SUFFIX: &str = ".tmp";
 /// Follows the suffix of a segment's file that compaction writes, and that takes the place of others.
 pub const CLEANED_SUFFIX: &str = "cleaned";
 pub const SWAP_SUFFIX: &str = "swap";

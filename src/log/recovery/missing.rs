@@ -69,14 +69,14 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Index and other files whose segment is gone: a removal that was cut short.
+    /// What a write that was cut short left, and index and other files whose segment is gone: a removal that was cut short.
     pub(super) fn remove_orphans(&self, bases: &[i64]) -> Result<(), Error> {
         for (offset, suffix) in self.files {
             let orphan = names::is_index(suffix) && bases.binary_search(offset).is_err();
             let file = names::offset_file(self.path, *offset, suffix);
             if suffix.ends_with(names::DELETED_SUFFIX) {
                 self.dir.remove_left(file);
-            } else if orphan {
+            } else if orphan || suffix.ends_with(names::IN_WORK_SUFFIX) {
                 self.dir.disk.unlink(&file).map_err(Error::io("remove", &file))?;
             }
         }

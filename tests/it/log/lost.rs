@@ -274,3 +274,25 @@ fn a_creation_that_was_cut_short_is_gone_on_with() {
     let dir = open_dir(directory.path());
     assert_eq!(open_log(&dir, &config()).log_end_offset(), Offset(0));
 }
+
+/// A repair writes logs and indexes aside, a roll its snapshot: what of that a crash leaves is as large as they are.
+#[test]
+fn what_a_write_that_was_cut_short_left_goes_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    for clean in [true, false] {
+        let dir = open_dir(directory.path());
+        let log = open_log(&dir, &config());
+        fill(&dir, &log, 20);
+        let path = log.path().to_owned();
+        if clean {
+            dir.close().unwrap();
+        }
+        drop((log, dir));
+        let before = segments(&path);
+        for name in ["log", "index", "timeindex", "snapshot"] {
+            std::fs::write(path.join(format!("00000000000000000000.{name}.tmp")), b"half").unwrap();
+        }
+        open_log(&open_dir(directory.path()), &config());
+        assert_eq!((names_with(&path, ".tmp"), segments(&path)), (0, before), "clean: {clean}");
+    }
+}
