@@ -17,11 +17,13 @@ use super::pace::Pace;
 use super::rebuild::{self, select};
 use super::source::{Headers, Order};
 use super::{CleanError, Cleaned, OUTPUT_BYTES_MAX, corrupt};
+use crate::log::Log;
 use crate::log::append::marker_of;
 use crate::log::dir::LogDir;
 use crate::log::producers::ProducerState;
 use crate::log::scan::BatchAt;
 use crate::log::segment::Segment;
+use crate::platform::lock;
 
 /// What does not change from batch to batch.
 pub struct Rules<'a> {
@@ -33,6 +35,7 @@ pub struct Rules<'a> {
     pub end: i64,
     pub now_ms: i64,
     pub delete_retention_ms: i64,
+    pub last_batches: LastBatches,
     /// Older records of the log lie in the tier: a tombstone that went would bring one back.
     pub keeps_tombstones: bool,
 }
@@ -69,9 +72,13 @@ impl Scratch {
 pub struct LastBatches(HashMap<i64, (Option<i64>, i16)>);
 
 impl LastBatches {
-    pub fn of(producers: &[ProducerState]) -> LastBatches {
+    /// Of the log as it is when the round begins: what is appended later lies behind the round's end. Only what is needed
+    /// is taken while appends wait.
+    pub fn of(log: &Log) -> LastBatches {
         let last = |state: &ProducerState| (state.batches.back().map(|note| note.last_offset), state.producer_epoch);
-        LastBatches(producers.iter().map(|state| (state.producer_id, last(state))).collect())
+        let of_all: Vec<_> =
+            lock(&log.append).producers.entries().map(|state| (state.producer_id, last(state))).collect();
+        LastBatches(of_all.into_iter().collect())
     }
 
     fn has(&self, header: &BatchHeader) -> bool {
@@ -86,7 +93,6 @@ impl LastBatches {
 /// Cleans one segment after the other into one.
 pub struct CleanPass<'a> {
     pub rules: &'a Rules<'a>,
-    pub last_batches: LastBatches,
     pub ended: &'a mut EndedTransactions,
     pub into: &'a mut CleanedSegment,
     pub scratch: &'a mut Scratch,
@@ -227,7 +233,7 @@ impl CleanPass<'_> {
     fn goes(&mut self, segment: &Segment, at: &BatchAt) -> Result<(), CleanError> {
         let header = &at.header;
         // The last offset of the round would be forgotten with its batch.
-        if !self.last_batches.has(header) && header.next_offset() != self.rules.end {
+        if !self.rules.last_batches.has(header) && header.next_offset() != self.rules.end {
             return Ok(());
         }
         let empty =

@@ -155,6 +155,7 @@ impl Log {
         let survivors = map.survivors();
         let rules = Rules {
             survivors: &survivors,
+            last_batches: LastBatches::of(self),
             dirty: start..map.latest_offset + 1,
             map: &map,
             end,
@@ -219,9 +220,7 @@ impl Log {
         pace: &Pace,
         cleaned: &mut Cleaned,
     ) -> Result<CleanedSegment, CleanError> {
-        let last_batches = LastBatches::of(&self.active_producers());
-        let mut pass =
-            CleanPass { rules, last_batches, ended, into: &mut into, scratch, pace, dir: &self.dir, cleaned };
+        let mut pass = CleanPass { rules, ended, into: &mut into, scratch, pace, dir: &self.dir, cleaned };
         for segment in group {
             pass.segment(segment)?;
         }
