@@ -6,12 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
-use stratalog::log::{CleanOptions, Log, LogConfig};
+use stratalog::log::{CleanOptions, Log, LogConfig, LogDir, LogDirOptions};
+use stratalog::platform::disk::Disk;
 use stratalog_protocol::records::{BatchIter, CodecId};
 use stratalog_types::Offset;
 
 use super::{Bench, RETENTION_MS, config, read_everything, record};
+use crate::log::crash_disk::{CrashDisk, Unsynced};
 use crate::log::damage::copy;
 use crate::log::harness::*;
 
@@ -72,7 +75,9 @@ fn file(directory: &Path, base: i64, kind: &str) -> std::path::PathBuf {
     directory.join(format!("{base:020}.{kind}"))
 }
 
-fn round() -> Round {
+/// `aborts_later`: the producer of an aborted transaction that the second round finds in the group. Without one the group
+/// has no index of aborted transactions afterwards.
+fn round(aborts_later: Option<i64>) -> Round {
     let mut bench = Bench::new(small());
     append_segment(&mut bench, &["a", "b", "c", "d"], Some(50), None);
     append_segment(&mut bench, &["a", "b", "e"], Some(51), None);
@@ -80,14 +85,14 @@ fn round() -> Round {
     // The markers of the first round go in the second, and with them their entries.
     bench.clock.advance_ms(RETENTION_MS + 1);
     append_segment(&mut bench, &["f", "c"], None, Some(50));
-    append_segment(&mut bench, &["g", "h"], Some(52), None);
+    append_segment(&mut bench, &["g", "h"], aborts_later, None);
     append_segment(&mut bench, &["i", "j", "k"], None, None);
     let behind = bench.log().log_end_offset().0;
     append_segment(&mut bench, &["i", "j", "k", &"l".repeat(600)], Some(53), None);
     bench.append(&[record(b"m", Some(b"a value"), bench.clock.now_ms())], CodecId::NONE, None, false);
     bench.dir().sync_queued();
-    let before = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let after = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let before = scratch();
+    let after = scratch();
     copy(bench.directory.path(), before.path());
     let closed = bench.log().closed_segments();
     let group: Vec<_> = closed.iter().filter(|segment| segment.base_offset.0 < behind).collect();
@@ -233,12 +238,17 @@ fn check(round: &Round, log: &Log, expected: &Path, is_walked: bool, what: &str)
 
 #[test]
 fn a_directory_that_kafka_was_cleaning_opens_as_with_kafka() {
-    let round = round();
-    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    for aborts_later in [Some(52), None] {
+        opens_as_with_kafka(&round(aborts_later));
+    }
+}
+
+fn opens_as_with_kafka(round: &Round) {
+    let directory = scratch();
     copy(round.before.path(), directory.path());
     let (mut steps, mut undone) = (0, 0);
-    kafka_swaps(&round, &directory.path().join("events-0"), |step| {
-        let expected = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    kafka_swaps(round, &directory.path().join("events-0"), |step| {
+        let expected = scratch();
         copy(directory.path(), expected.path());
         let expected = expected.path().join("events-0");
         kafka_loads(&expected);
@@ -247,15 +257,15 @@ fn a_directory_that_kafka_was_cleaning_opens_as_with_kafka() {
         // As the last flush left it, and as one before the cleaning did.
         for (point, cleaned) in [(round.active, None), (round.active, Some(round.group[1])), (0, None), (7, Some(2))] {
             let what = format!("{step}, recovery point {point}, clean until {cleaned:?}");
-            let image = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+            let image = scratch();
             copy(directory.path(), image.path());
-            as_kafka_leaves(&round, image.path(), point, cleaned);
+            as_kafka_leaves(round, image.path(), point, cleaned);
             // Each start may be the one that is killed; the last stops cleanly.
             for last in [false, false, true] {
                 let dir = open_dir(image.path());
                 let log = open_log(&dir, &small());
                 assert_eq!(log.cut_bytes(), 0, "{what}");
-                check(&round, &log, &expected, point < round.active, &what);
+                check(round, &log, &expected, point < round.active, &what);
                 if last {
                     append(&log, &batch(&[1], NOW_MS, 0)).unwrap();
                     dir.remove_due();
@@ -268,4 +278,47 @@ fn a_directory_that_kafka_was_cleaning_opens_as_with_kafka() {
         }
     });
     assert!(undone > 5 && steps - undone > 10, "{undone} of {steps} starts of Kafka would undo the swap");
+}
+
+/// The start that settles what the kill left is cut short too, at any operation of it.
+#[test]
+fn a_start_behind_kafka_that_is_cut_short_is_gone_on_with() {
+    for aborts_later in [Some(52), None] {
+        let round = round(aborts_later);
+        let directory = scratch();
+        copy(round.before.path(), directory.path());
+        let mut starts = 0;
+        kafka_swaps(&round, &directory.path().join("events-0"), |step| {
+            if !step.ends_with("in swap") && !step.ends_with("log deleted") && !step.ends_with("txnindex deleted") {
+                return;
+            }
+            let (left, expected) = (scratch(), scratch());
+            copy(directory.path(), left.path());
+            as_kafka_leaves(&round, left.path(), round.active, Some(round.group[1]));
+            copy(directory.path(), expected.path());
+            let expected = expected.path().join("events-0");
+            kafka_loads(&expected);
+            let disk = Arc::new(CrashDisk::of(left.path()));
+            let begun = disk.operations();
+            let options = LogDirOptions { disk: Disk::observed(disk.clone()), ..manual_options() };
+            drop(open_log(&LogDir::open(left.path(), options).unwrap(), &small()));
+            for operations in begun..=disk.operations() {
+                for unsynced in [Unsynced::Lost, Unsynced::Kept] {
+                    let image = scratch();
+                    disk.build_image(left.path(), operations, unsynced, image.path());
+                    let what = format!("{step}, {unsynced:?} after {}", disk.describe(operations));
+                    let dir = open_dir(image.path());
+                    let log = open_log(&dir, &small());
+                    assert_eq!(log.cut_bytes(), 0, "{what}");
+                    check(&round, &log, &expected, false, &what);
+                    starts += 1;
+                }
+            }
+        });
+        assert!(starts > 200, "{starts}");
+    }
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }

@@ -1,6 +1,7 @@
 //! What stays of a batch that loses records, and which batches are left alone: what readers, producers and later rounds
 //! depend on beside the records themselves.
 
+use stratalog::log::offline::{self, Findings, Severity, Target};
 use stratalog::log::{CleanOptions, CompactionConfig, LogConfig};
 use stratalog_protocol::records::{BatchBuilder, BatchHeader, CodecId, NewRecord};
 use stratalog_types::Offset;
@@ -172,6 +173,72 @@ fn a_marker_ages_once_its_transaction_is_gone() {
         assert!(header_at(&bench, last).is_some_and(|header| header.record_count == 1));
         bench.check(false);
     }
+}
+
+#[test]
+fn a_marker_does_not_age_while_its_records_are_there() {
+    let mut bench = Bench::new(config());
+    bench.append(&[record(b"stays", Some(b"v"), NOW_MS)], CodecId::NONE, Some(9), true);
+    let marker = bench.end_transaction(9, true);
+    bench.append(&[record(b"k", Some(b"v"), NOW_MS)], CodecId::NONE, None, false);
+    bench.log().roll().unwrap();
+    bench.clean(&CleanOptions::default()).unwrap();
+    for _ in 0..3 {
+        let header = header_at(&bench, marker).unwrap();
+        assert_eq!((header.record_count, header.attributes.has_delete_horizon()), (1, false));
+        bench.clock.advance_ms(RETENTION_MS);
+        next_round(&mut bench);
+    }
+}
+
+/// Of what is not here any more and is history still a tombstone that went would bring an older value back.
+#[test]
+fn a_tombstone_stays_while_older_records_are_elsewhere() {
+    let mut bench = Bench::new(config());
+    bench.append(&[record(b"k", Some(b"elsewhere"), NOW_MS)], CodecId::NONE, None, false);
+    bench.log().roll().unwrap();
+    let tombstone = bench.append(&[record(b"k", None, NOW_MS)], CodecId::NONE, None, false);
+    bench.log().roll().unwrap();
+    bench.dir().sync_queued();
+    let log = bench.log();
+    log.delete_local_below(Offset(tombstone)).unwrap();
+    assert_eq!((log.log_start_offset().0, log.local_log_start_offset().0), (0, tombstone));
+    let is_there = || {
+        let (_, seen) = read_everything(&log, Offset(tombstone), 1000);
+        seen.iter().any(|record| record.offset == tombstone && record.value.is_none())
+    };
+    for _ in 0..3 {
+        next_round(&mut bench);
+        assert!(is_there());
+        bench.clock.advance_ms(RETENTION_MS);
+    }
+    log.set_log_start_offset(Offset(tombstone)).unwrap();
+    next_round(&mut bench);
+    assert!(!is_there());
+}
+
+/// Index entries too are those that appends of what is left would have made.
+#[test]
+fn what_was_cleaned_is_found_sound() {
+    let mut bench = Bench::new(LogConfig { segment_bytes: 6000, ..config() });
+    for round in 0..60i64 {
+        let keys = [format!("a{}", round % 3), format!("only {round}"), format!("b{}", round % 7)];
+        let records: Vec<_> = keys.iter().map(|key| record(key.as_bytes(), Some(b"v"), NOW_MS + round)).collect();
+        bench.append(&records, CodecId::NONE, None, false);
+    }
+    bench.log().roll().unwrap();
+    bench.clean(&CleanOptions::default()).unwrap();
+    bench.dir().close().unwrap();
+    bench.open = None;
+    let mut found = Vec::new();
+    let mut findings = Findings::new(|finding| {
+        if finding.severity != Severity::Note {
+            found.push(finding.to_string());
+        }
+    });
+    offline::verify(&Target::of(bench.directory.path()).unwrap(), &mut findings).unwrap();
+    drop(findings);
+    assert_eq!(found, [""; 0]);
 }
 
 /// Whether its records count is not known yet: they take no older one away, and it none of theirs.

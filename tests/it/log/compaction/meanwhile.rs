@@ -13,10 +13,15 @@ use stratalog_types::Offset;
 use super::{Bench, config, read_everything, record};
 use crate::log::harness::{NOW_MS, range_bytes};
 
+const BEGUN: &str = ".log.cleaned";
+const READ: &str = ".txnindex.cleaned";
+
 type Hook = Box<dyn Fn(usize) -> io::Result<()> + Send + Sync>;
 
-/// Calls with the number of each cleaned segment that is begun.
+/// Calls with the number of each cleaned segment of which a file with this suffix is made: the `.log` when it is begun, the
+/// `.txnindex` when all of it was read.
 struct AtCleaned {
+    suffix: &'static str,
     begun: AtomicUsize,
     hook: Hook,
 }
@@ -28,7 +33,7 @@ impl DiskObserver for AtCleaned {
 
     fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
         match operation {
-            DiskOp::Create(path) if path.to_string_lossy().ends_with(".log.cleaned") => {
+            DiskOp::Create(path) if path.to_string_lossy().ends_with(self.suffix) => {
                 (self.hook)(self.begun.fetch_add(1, Ordering::SeqCst) + 1)
             }
             _ => Ok(()),
@@ -36,8 +41,8 @@ impl DiskObserver for AtCleaned {
     }
 }
 
-fn bench_with(hook: Hook) -> Bench {
-    let disk = Disk::observed(Arc::new(AtCleaned { begun: AtomicUsize::new(0), hook }));
+fn bench_with(suffix: &'static str, hook: Hook) -> Bench {
+    let disk = Disk::observed(Arc::new(AtCleaned { suffix, begun: AtomicUsize::new(0), hook }));
     Bench::on(config(), disk)
 }
 
@@ -52,10 +57,13 @@ fn fill(bench: &mut Bench) {
 
 #[test]
 fn holes_of_a_round_that_ended_early_are_none_of_a_damaged_log() {
-    let mut bench = bench_with(Box::new(|begun| match begun {
-        2 => Err(io::ErrorKind::StorageFull.into()),
-        _ => Ok(()),
-    }));
+    let mut bench = bench_with(
+        BEGUN,
+        Box::new(|begun| match begun {
+            2 => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }),
+    );
     fill(&mut bench);
     let error = bench.clean(&CleanOptions::default()).unwrap_err();
     assert!(matches!(error, CleanError::Log(_)), "{error}");
@@ -156,6 +164,32 @@ fn a_wrong_base_offset_is_damage_and_takes_nothing_away() {
     bench.check(false);
 }
 
+/// What was cleaned before is not in the map's pass: the second one reads it, and would give it a right checksum again.
+#[test]
+fn a_rotten_batch_below_the_dirty_part_is_damage_and_takes_nothing_away() {
+    let mut bench = Bench::new(config());
+    bench.append(&[record(b"a", Some(b"v"), NOW_MS), record(b"b", Some(b"v"), NOW_MS)], CodecId::NONE, None, false);
+    bench.log().roll().unwrap();
+    bench.clean(&CleanOptions::default()).unwrap();
+    bench.append(&[record(b"a", Some(b"later"), NOW_MS)], CodecId::NONE, None, false);
+    bench.log().roll().unwrap();
+    let log = bench.log();
+    let file = log.path().join("00000000000000000000.log");
+    let whole = std::fs::read(&file).unwrap();
+    // In the last record; and in the base offset, which no checksum covers.
+    for (at, bit) in [(whole.len() - 6, 1), (6, 1)] {
+        let mut rotten = whole.clone();
+        rotten[at] ^= bit;
+        std::fs::write(&file, &rotten).unwrap();
+        let answer = bench.clean(&CleanOptions::default());
+        assert!(matches!(answer, Err(CleanError::Corrupt { .. })), "byte {at}: {answer:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), rotten);
+    }
+    std::fs::write(&file, &whole).unwrap();
+    bench.clean(&CleanOptions::default()).unwrap();
+    bench.check(false);
+}
+
 /// Replaced segments go at once: who reads one holds its file.
 #[test]
 fn reads_under_way_keep_what_they_read() {
@@ -204,15 +238,24 @@ fn many_batches_that_stay_whole_are_copied() {
 
 #[test]
 fn segments_that_are_removed_under_a_round_are_a_change() {
+    for moment in [BEGUN, READ] {
+        removed_at(moment);
+    }
+}
+
+fn removed_at(moment: &'static str) {
     let log: Arc<std::sync::OnceLock<Arc<Log>>> = Arc::default();
     let removing = log.clone();
-    let mut bench = bench_with(Box::new(move |begun| {
-        if let (1, Some(log)) = (begun, removing.get()) {
-            log.set_log_start_offset(Offset(100)).unwrap();
-            log.delete_local_below(Offset(100)).unwrap();
-        }
-        Ok(())
-    }));
+    let mut bench = bench_with(
+        moment,
+        Box::new(move |begun| {
+            if let (1, Some(log)) = (begun, removing.get()) {
+                log.set_log_start_offset(Offset(100)).unwrap();
+                log.delete_local_below(Offset(100)).unwrap();
+            }
+            Ok(())
+        }),
+    );
     fill(&mut bench);
     assert!(log.set(bench.log()).is_ok());
     let error = bench.clean(&CleanOptions::default()).unwrap_err();
