@@ -49,7 +49,7 @@ impl Counts {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deleting_over_many_partitions_writes_each_checkpoint_once() {
+async fn deleting_over_many_partitions_writes_each_checkpoint_about_once() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("data");
     let counts = Arc::new(Counts::default());
@@ -83,7 +83,9 @@ async fn deleting_over_many_partitions_writes_each_checkpoint_once() {
         written.get(LOG_STARTS)
     );
     assert!(answer.topics[0].partitions.iter().all(|of| of.error_code.is_none() && of.low_watermark == 1));
-    assert_eq!(written[LOG_STARTS], 1, "{written:?}");
+    // A log whose lock a round of the maintenance holds at that moment (it rolls, forgets producers) is left out and written
+    // by itself.
+    assert!((1..=3).contains(&written[LOG_STARTS]), "{written:?}");
 
     let began = Instant::now();
     fixture.delete("t").await;
@@ -92,7 +94,7 @@ async fn deleting_over_many_partitions_writes_each_checkpoint_once() {
     println!("DeleteTopics over {PARTITIONS} partitions: {:?}, {written:?}", began.elapsed());
     // A round of the maintenance may come between.
     assert!((1..=3).contains(&of(RECOVERY_POINTS)), "{written:?}");
-    assert_eq!(of(LOG_STARTS), 1, "{written:?}");
+    assert!((1..=3).contains(&of(LOG_STARTS)), "{written:?}");
     assert!(of("data") < 20, "{written:?}");
     fixture.stop().await;
 }
