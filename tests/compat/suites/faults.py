@@ -4,6 +4,7 @@ is damaged is named, the rest serves. Stratalog only.
 Calls fail by strace's injection, in the running broker; files are edited under it or between two starts.
 """
 
+import errno
 import json
 import os
 import pathlib
@@ -31,6 +32,20 @@ def run(report: Report, options) -> None:
         label = name.removeprefix("case_")
         case = Faults(options.work_dir / f"faults-{label}")
         report.case(f"faults/{label.replace('_', ' ')}", getattr(case, name))
+
+
+def fill(file: pathlib.Path) -> None:
+    """Takes the last block of the disk."""
+    taken = os.open(file, os.O_WRONLY | os.O_CREAT)
+    try:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    os.write(taken, bytes(size))
+            except OSError as error:
+                check(error.errno == errno.ENOSPC, f"filling the disk: {error}")
+    finally:
+        os.close(taken)
 
 
 class Faults:
@@ -287,6 +302,36 @@ class Faults:
                     broker.restart()
                     load.wait_for(HURT, 20)
                 self.verify(load, broker)
+        finally:
+            processes.run(["umount", "-l", volume], 10)
+
+    def case_a_disk_that_another_program_filled(self):
+        """To the last block, with segments due: retention makes room, and produce goes on by itself."""
+        volume = self.directory / "volume"
+        volume.mkdir(parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", volume]
+        if os.geteuid() != 0 or processes.run(mount, 10).returncode != 0:
+            raise Skip("cannot mount a small file system here")
+        (volume / "data").mkdir()
+        (self.directory / "data").symlink_to(volume / "data")
+        try:
+            with self.broker(stratalog_log_dir_reserve_bytes=str(1 << 20)) as broker:
+                self.topics(broker, LOCAL | {"retention.ms": "5000", "file.delete.delay.ms": "0"})
+                spare = volume / "data" / "spare-room"
+                with self.load(broker) as load:
+                    load.wait_for(HURT, 1000)
+                    check(spare.stat().st_size == 1 << 20, "no room is kept")
+                    fill(volume / "filler")
+                    load.wait_for_error(HURT)
+                    load.wait_for(HURT, 20)
+                self.named(broker, "room that was kept")
+                deadline = time.monotonic() + 20
+                while not spare.exists():
+                    check(time.monotonic() < deadline, "the room is not kept again")
+                    time.sleep(0.1)
+                errors = load.partitions[HURT].errors | load.partitions[WELL].errors
+                check(errors <= RETRIABLE, f"producers heard {sorted(errors - RETRIABLE)}")
+                check("panicked at" not in broker.log_text(), "a panic in the log")
         finally:
             processes.run(["umount", "-l", volume], 10)
 
