@@ -1,5 +1,6 @@
 //! A partition's history in the tier: opening it, reading it, and letting local copies go.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -131,7 +132,8 @@ impl Partition {
     ///
     /// What a segment's largest timestamp promises may lie below the log start, and hide what is left. So the look begins
     /// with what is there for sure and goes on, segment by segment, as long as one promises more; a segment that the log
-    /// start cuts is looked through chunk by chunk.
+    /// start cuts is looked through chunk by chunk. So is one that does not keep its promise: it begins within a batch,
+    /// where the log start was when it was uploaded.
     pub(super) async fn tiered_max_timestamp(
         &self,
         at_least: i64,
@@ -142,10 +144,12 @@ impl Partition {
         let start = self.log_start_offset();
         let mut least = tiered.view().max_timestamp_within(start, below).unwrap_or(0).max(at_least);
         let (mut from, mut best) = (start, None);
+        let mut broken = HashSet::new();
         while tiered.view().max_timestamp(from, below).is_some_and(|newest| newest >= least) {
             let segment = tiered.segment_at_timestamp(least, from, deadline).await.map_err(ReadError::Tier)?;
             let Some(segment) = segment.filter(|segment| segment.base_offset < below) else { break };
-            let is_whole = segment.base_offset >= from && segment.end_offset <= below;
+            let within = segment.base_offset >= from && segment.end_offset <= below;
+            let is_whole = within && !broken.contains(&segment.base_offset);
             let sought = if is_whole { segment.max_timestamp } else { least };
             let chunk = tiered.chunk_of(&segment, sought, from, deadline).await.map_err(ReadError::Tier)?;
             let Some((chunk, chunk_end)) = chunk.filter(|(_, end)| *end > from) else {
@@ -154,6 +158,13 @@ impl Partition {
             };
             let bounds = Bounds { from: start, below };
             let found = off_worker(move || newest_of(&chunk, bounds, sought)).await??;
+            if found.is_none() && is_whole {
+                broken.insert(segment.base_offset);
+                if best.is_none() {
+                    (from, least) = (start, at_least);
+                }
+                continue;
+            }
             if let Some(found) = found {
                 least = found.timestamp.saturating_add(1);
                 best = Some(found);

@@ -199,3 +199,22 @@ async fn clocks_that_jump_find_what_a_list_finds() {
         running.stop().await.unwrap();
     }
 }
+
+/// What the segment says of its first batch counts what was deleted before the upload.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_begins_within_a_batch_hides_no_newest_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), &[]).await;
+    client(&running).create_topic(&topic("t", &[]), false).await.unwrap();
+    let mut history = History::of(&running);
+    history.append(&[NOW + 900, NOW + 800, NOW + 50], CodecId::NONE).await;
+    history.append(&[NOW + 300], CodecId::ZSTD).await;
+    history.partition.log().set_log_start_offset(Offset(2)).unwrap();
+    flush(&running).await;
+    running.control.evict("t".to_owned()).await.unwrap();
+    for last in [NOW + 100, NOW + 301] {
+        history.append(&[last], CodecId::NONE).await;
+        history.compare(&[NOW, NOW + 51, NOW + 301], "behind a cut batch").await;
+    }
+    running.stop().await.unwrap();
+}

@@ -23,7 +23,11 @@ fn live(steps: u64) {
     let mut dice = Dice(seed);
     let (mut done, mut lives) = (0, 0);
     while done < steps {
-        let kind = Kind::ALL[lives % Kind::ALL.len()];
+        let asked = std::env::var("LIFE_KIND").ok();
+        let kind = match Kind::ALL.iter().find(|kind| asked.as_ref().is_some_and(|asked| *asked == format!("{kind:?}"))) {
+            Some(asked) => *asked,
+            None => Kind::ALL[lives % Kind::ALL.len()],
+        };
         // Each life has its own seed, so that one that fails can be lived again alone.
         let own = if lives == 0 { seed } else { dice.below(u64::MAX) | 1 };
         println!("life {lives}: {kind:?}, LIFE_SEED={own}");

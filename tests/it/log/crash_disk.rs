@@ -45,6 +45,8 @@ enum Node {
 struct Recorded {
     ops: Vec<Op>,
     names: BTreeMap<PathBuf, Node>,
+    /// What files were called that have that name no more: one may have been opened just before it went.
+    gone: BTreeMap<PathBuf, FileId>,
     next_file: u64,
 }
 
@@ -56,8 +58,9 @@ pub struct CrashDisk {
 
 impl DiskObserver for CrashDisk {
     fn file_id(&self, path: &Path) -> FileId {
-        match self.recorded.lock().unwrap().names.get(path) {
-            Some(Node::File(id)) => *id,
+        let recorded = self.recorded.lock().unwrap();
+        match (recorded.names.get(path), recorded.gone.get(path)) {
+            (Some(Node::File(id)), _) | (None, Some(id)) => *id,
             other => panic!("{} is no file that was created here: {other:?}", path.display()),
         }
     }
@@ -83,6 +86,12 @@ impl DiskObserver for CrashDisk {
             DiskOp::SyncDirectory(path) => Op::SyncDirectory(path.to_owned()),
         };
         if let Op::Name(name) = &op {
+            if let NameOp::Remove(path) | NameOp::Rename(path, _) = name
+                && let Some(Node::File(id)) = recorded.names.get(path)
+            {
+                let (path, id) = (path.clone(), *id);
+                recorded.gone.insert(path, id);
+            }
             apply_name(&mut recorded.names, name);
         }
         recorded.ops.push(op);
