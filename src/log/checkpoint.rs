@@ -61,13 +61,22 @@ fn without_sum(line: &str) -> Option<&str> {
 
 /// Whether Apache Kafka wrote a checkpoint last: it has entries, and none of them has a sum.
 pub fn is_without_sums(path: &Path) -> Result<bool, Error> {
-    let text = match read_optional(path) {
-        Ok(text) => text.unwrap_or_default(),
-        Err(Error::InvalidFile { .. }) => return Ok(false),
-        Err(error) => return Err(error),
-    };
+    Ok(has_sums(path)? == Some(false))
+}
+
+/// Whether we wrote a checkpoint last. `None`: it has no entry, or does not read.
+pub fn has_sums(path: &Path) -> Result<Option<bool>, Error> {
+    match read_optional(path) {
+        Ok(text) => Ok(some_have_sums(&text.unwrap_or_default())),
+        Err(Error::InvalidFile { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn some_have_sums(text: &str) -> Option<bool> {
     let mut entries = text.lines().skip(2).filter(|line| !line.is_empty()).peekable();
-    Ok(entries.peek().is_some() && entries.all(|line| !line.ends_with([' ', '\t'])))
+    entries.peek()?;
+    Some(entries.any(|line| line.ends_with([' ', '\t'])))
 }
 
 /// The lines of a version 0 checkpoint after their count was checked.

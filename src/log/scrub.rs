@@ -138,7 +138,8 @@ impl Log {
         let snapshots: &[i64] = if has_snapshot { &[base] } else { &[] };
         let segments = read_lock(&self.segments).range(base..next.0).map(|(at, of)| (*at, of.clone())).collect();
         let mut replayed = replay(&self.path, &segments, snapshots, base, next.0)?;
-        let is_known = replayed.damaged_snapshots.is_empty() || base == 0;
+        let has_begun_with_it = replayed.damaged_snapshots.is_empty() && replayed.unreadable_snapshots.is_empty();
+        let is_known = has_begun_with_it || base == 0;
         Ok(is_known.then(|| replayed.aborted.remove(&base).unwrap_or_default()))
     }
 }

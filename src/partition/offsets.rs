@@ -108,7 +108,7 @@ impl Partition {
             let local = local.map(ListedOffset::from);
             let at_least = local.map_or(0, |local| local.timestamp);
             let tiered = match self.tiered_below_local() {
-                Some(below) => self.tiered_max_timestamp(at_least, below, deadline).await?,
+                Some(below) => self.tiered_max_timestamp(at_least, below.min(until), deadline).await?,
                 None => None,
             };
             // Of two equal ones the earlier, as Kafka takes the first record with the largest timestamp.
@@ -127,7 +127,8 @@ impl Partition {
             if let Some(below) = self.tiered_below_local()
                 && let Some(found) = self.tiered_at_timestamp(timestamp, below, deadline).await?
             {
-                return Ok(found);
+                let is_visible = found.offset < self.visible_end(isolation).0;
+                return Ok(if is_visible { found } else { ListedOffset::NONE });
             }
             let local = self.log().clone();
             let found = off_worker(move || local.offset_for_timestamp(timestamp)).await?;

@@ -11,6 +11,7 @@ mod placing;
 mod threads;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -31,6 +32,11 @@ use crate::metadata::{Image, Metadata, Topic};
 pub enum OpenError {
     #[error("partition {topic_partition} cannot be opened: {source}")]
     Log { topic_partition: TopicPartition, source: log::Error },
+    #[error(
+        "its directory was lost, and the tier that may have its records is not configured: configure it (stratalog.tier.url) and \
+         restart; or, to have it begin anew, set remote.storage.enable=false for the topic"
+    )]
+    TierNotConfigured,
     #[error("no data directory takes a new partition: {0}")]
     NoDirectory(String),
     #[error(transparent)]
@@ -166,6 +172,9 @@ impl Partitions {
         // What is left of a lost directory does not say whether it was ever tiered: then the bucket does.
         let tiered = self.open_tiered(&log, &terms.config, &terms.facts, lost && tier_asked)?;
         self.check_start(&log, tiered.as_deref());
+        if lost && self.tier.is_none() && tier_asked && terms.config.remote_storage_enable {
+            return Err(OpenError::TierNotConfigured);
+        }
         if lost && tiered.is_none() {
             log.settle_loss().map_err(failed)?;
         }
@@ -210,10 +219,10 @@ impl Partitions {
             self.metrics.log_segments_damaged.inc();
             let path = home.path().join(name.to_string());
             let tier = self.tier.as_ref().filter(|_| !terms.config.forgets_tier());
-            let Some(tiered_until) = tier.and_then(|_| tiered_until(&path, id)) else { return opened };
+            let Some(tiered) = tier.and_then(|_| tiered(&path, id)) else { return opened };
             // Each round puts a later segment aside.
             let at = (damage.base_offset, damage.first_offset);
-            if healed_to.is_some_and(|before| before >= at) || !Log::heal(home, &name, damage, tiered_until)? {
+            if healed_to.is_some_and(|before| before >= at) || !Log::heal(home, &name, damage, tiered)? {
                 return opened;
             }
             healed_to = Some(at);
@@ -308,9 +317,9 @@ impl Partitions {
 }
 
 /// Everything of the topic below it is in the tier, or was deleted, as the directory's own copy of the manifest says.
-fn tiered_until(directory: &Path, topic: TopicId) -> Option<Offset> {
+fn tiered(directory: &Path, topic: TopicId) -> Option<Range<Offset>> {
     match LocalCopy::in_directory(directory).open() {
-        Ok(Found::Head(head)) if head.identity.of.topic_id == topic => Some(head.next_offset),
+        Ok(Found::Head(head)) if head.identity.of.topic_id == topic => Some(head.log_start_offset..head.next_offset),
         Ok(Found::Head(_) | Found::None | Found::Damaged) | Err(_) => None,
     }
 }

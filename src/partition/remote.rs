@@ -229,12 +229,36 @@ impl Partition {
     ) -> Result<RemoteRecords, ReadError> {
         let tiered = self.tiered().ok_or(ReadError::NoTier)?;
         let (batches, next_offset) = tiered.read(from, bytes_max as usize, deadline).await.map_err(ReadError::Tier)?;
+        // What an earlier release moved up may lie behind the last stable offset.
+        let end = self.visible_end(isolation);
+        let (batches, next_offset) = match next_offset > end {
+            true => (cut_at(batches, end)?, end),
+            false => (batches, next_offset),
+        };
         let aborted = match isolation {
             Isolation::ReadUncommitted => None,
             Isolation::ReadCommitted => Some(self.aborted_in_tier(&tiered, from, next_offset, deadline).await?),
         };
         Ok(RemoteRecords { batches, aborted })
     }
+}
+
+/// The batches that begin before `end`.
+fn cut_at(slices: Vec<Bytes>, end: Offset) -> Result<Vec<Bytes>, ReadError> {
+    let mut kept = Vec::new();
+    for slice in slices {
+        let mut length = 0;
+        for batch in BatchIter::new(&slice) {
+            let header = batch.map_err(|error| unreadable(end, &error))?.header;
+            if header.base_offset >= end.0 {
+                kept.push(slice.slice(..length));
+                return Ok(kept);
+            }
+            length += header.batch_bytes();
+        }
+        kept.push(slice);
+    }
+    Ok(kept)
 }
 
 /// The offsets that count.

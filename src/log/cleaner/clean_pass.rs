@@ -203,7 +203,9 @@ impl CleanPass<'_> {
         let done = (|| {
             let batch = headers.read(at, &mut bytes, self.pace)?;
             let ended = self.ended.meets_control(header, marker_of(batch.bytes, header));
-            self.into.aborted.extend(ended.aborted);
+            // What is in the tier alone is not met here.
+            let is_told = !ended.is_empty || self.rules.keeps_tombstones;
+            self.into.aborted.extend(ended.aborted.filter(|_| is_told));
             let horizon = delete_horizon_ms(header);
             if header.record_count == 0 || (ended.is_empty && self.has_passed(horizon)) {
                 return self.goes(headers.segment, at);

@@ -52,8 +52,8 @@ impl EndedTransactions {
                 Marker { is_empty: !self.committed.remove(&header.producer_id), aborted: None }
             }
             Some(_) => match self.aborted.remove(&header.producer_id) {
-                Some((transaction, true)) => Marker { is_empty: false, aborted: Some(transaction) },
-                Some((_, false)) | None => Marker { is_empty: true, aborted: None },
+                Some((transaction, met)) => Marker { is_empty: !met, aborted: Some(transaction) },
+                None => Marker { is_empty: true, aborted: None },
             },
             // One without a record is left of a marker that went. Other control records stay.
             None => Marker { is_empty: header.record_count == 0, aborted: None },
@@ -71,7 +71,7 @@ impl EndedTransactions {
 pub struct Marker {
     /// None of its batches is left.
     pub is_empty: bool,
-    /// It was aborted, and a batch of it was met: readers still have to be told.
+    /// It was aborted: as long as some of it is left, readers have to be told.
     pub aborted: Option<AbortedTransaction>,
 }
 

@@ -50,12 +50,16 @@ fn is_kafkas_first(path: &Path) -> Result<bool, Error> {
     if !path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         return Ok(false);
     }
+    let mut is_kafkas = false;
     for name in [names::RECOVERY_POINTS, names::LOG_STARTS, names::CLEANER_POINTS] {
-        if checkpoint::is_without_sums(&path.with_file_name(name))? {
-            return Ok(true);
+        match checkpoint::has_sums(&path.with_file_name(name))? {
+            // We never leave one empty.
+            Some(true) => return Ok(false),
+            Some(false) => is_kafkas = true,
+            None => {}
         }
     }
-    Ok(false)
+    Ok(is_kafkas)
 }
 
 /// Notes that a checkpoint of a data directory was lost, if its logs are there and it is not.

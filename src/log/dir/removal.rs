@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use stratalog_types::TopicPartition;
 
@@ -46,8 +47,9 @@ impl Removals {
         lock(&self.waiting).entry(due_ms).or_default().push(path);
     }
 
-    /// Removes what is due. What cannot be removed is left to the next start.
-    pub fn carry_out(&self, disk: &Disk, now_ms: i64) {
+    /// Removes what is due, and leaves the rest for later after `time`. What cannot be removed is left to the next start.
+    pub fn carry_out(&self, disk: &Disk, now_ms: i64, time: Duration) {
+        let began = Instant::now();
         let due = {
             let mut waiting = lock(&self.waiting);
             match now_ms.checked_add(1) {
@@ -58,7 +60,11 @@ impl Removals {
                 None => std::mem::take(&mut *waiting),
             }
         };
-        for path in due.into_values().flatten() {
+        for (due_ms, path) in due.into_iter().flat_map(|(at, paths)| paths.into_iter().map(move |path| (at, path))) {
+            if began.elapsed() >= time {
+                self.add(path, due_ms);
+                continue;
+            }
             // The partition's directory may have gone before its file's time came.
             let removed = match path.is_dir() {
                 true => empty_and_remove(disk, &path),
@@ -151,8 +157,13 @@ impl LogDir {
 
     /// Removes what waited for it long enough, or all of it if the disk has no room.
     pub fn remove_due(&self) {
+        self.remove_due_within(Duration::MAX);
+    }
+
+    /// The same, as far as it comes.
+    pub(super) fn remove_due_within(&self, time: Duration) {
         let now_ms = if self.is_short_of_room() { i64::MAX } else { self.clock.now_ms() };
-        self.removals.carry_out(&self.disk, now_ms);
+        self.removals.carry_out(&self.disk, now_ms, time);
     }
 }
 

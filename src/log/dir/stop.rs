@@ -13,6 +13,7 @@ use super::{LogDir, PartitionDir, checkpoints};
 use crate::log::checkpoint::{self, OffsetsByPartition};
 use crate::log::error::Error;
 use crate::log::names;
+use crate::log::unreadable::tells_of_bytes;
 use crate::platform::lock;
 
 /// Logs that are closed at a time.
@@ -106,7 +107,11 @@ fn named(list: &str) -> String {
 /// Whether the clean mark of a directory is of the list beside it, or was written without one.
 pub fn is_of_its_list(directory: &Path) -> Result<bool, Error> {
     let mark = directory.join(names::CLEAN_SHUTDOWN);
-    let mark = String::from_utf8_lossy(&std::fs::read(&mark).map_err(Error::io("read", &mark))?).into_owned();
+    let mark = match std::fs::read(&mark) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if tells_of_bytes(&error) => return Ok(false),
+        Err(error) => return Err(Error::io("read", &mark)(error)),
+    };
     if !mark.contains(UNRECOVERED_KEY) {
         return Ok(true);
     }

@@ -10,6 +10,8 @@ use crate::log::append::Chain;
 use crate::platform::lock;
 
 const TICK: Duration = Duration::from_secs(1);
+/// The other work of a tick, and a stop, wait for it.
+const REMOVING: Duration = Duration::from_millis(500);
 /// Of a tick, for logs that are looked through for missing offsets.
 const LOOKING: Duration = Duration::from_millis(50);
 /// Recovery points are written again after so many more bytes were synced: it bounds what recovery has to read.
@@ -71,7 +73,7 @@ fn run(stop: &Stop, dir: &Weak<LogDir>) {
         let Some(dir) = dir.upgrade() else { return };
         dir.flush_overdue();
         dir.look_at_space();
-        dir.remove_due();
+        dir.remove_due_within(REMOVING);
         dir.keep_spare();
         if let Err(e) = dir.look_for_holes(LOOKING) {
             tracing::warn!(error = %Chain(&e), "not known yet which logs were compacted");

@@ -5,6 +5,7 @@
 //! the end goes to a `.cut` file, once the recovery point is lower. A crash in between leaves a log without gaps, which
 //! the next start heals again.
 
+use std::ops::Range;
 use std::path::Path;
 
 use stratalog_types::{Offset, TopicPartition};
@@ -16,13 +17,13 @@ use crate::log::error::{Damage, Error};
 use crate::log::names;
 
 impl Log {
-    /// Makes a log that is not open, and does not open for this damage, able to open: what is lost of it lies below
-    /// `elsewhere_until`, and is read from elsewhere from now on. False: some of it is nowhere else; nothing was changed.
+    /// Makes a log that is not open, and does not open for this damage, able to open: what is lost of it lies `elsewhere`,
+    /// and is read from there from now on. False: some of it is nowhere else; nothing was changed.
     pub fn heal(
         dir: &LogDir,
         partition: &TopicPartition,
         damage: &Damage,
-        elsewhere_until: Offset,
+        elsewhere: Range<Offset>,
     ) -> Result<bool, Error> {
         let path = dir.path().join(partition.to_string());
         let files = list(&path)?;
@@ -30,9 +31,11 @@ impl Log {
             files.iter().filter(|(_, suffix)| suffix == names::LOG_SUFFIX).map(|(base, _)| *base).collect();
         let next = bases.iter().copied().find(|base| *base > damage.base_offset.0);
         match next {
-            Some(next) if Offset(next) <= elsewhere_until => {
-                let start = bases.first().copied().unwrap_or_default().min(damage.base_offset.0);
-                dir.write_log_start_once(partition, Offset(start))?;
+            Some(next) if Offset(next) <= elsewhere.end => {
+                let start = bases.first().map_or(Offset::ZERO, |base| Offset(*base));
+                // An entry that was lost may have been lower than what is here.
+                let start = start.min(damage.base_offset).min(elsewhere.start);
+                dir.write_log_start_once(partition, start)?;
                 for base in bases.iter().copied().filter(|base| *base < damage.base_offset.0) {
                     remove_segment(dir, &path, base)?;
                 }
@@ -40,8 +43,8 @@ impl Log {
             }
             // The end of the log: what was synced of it ends where the tier goes on. What is whole behind that is
             // nowhere else.
-            None if dir.recovery_point(partition).or(Offset(i64::MAX)) <= elsewhere_until
-                && damage.first_offset < elsewhere_until =>
+            None if dir.recovery_point(partition).or(Offset(i64::MAX)) <= elsewhere.end
+                && damage.first_offset < elsewhere.end =>
             {
                 if bases.is_empty() {
                     remove_remains(dir, &path, &files)?;

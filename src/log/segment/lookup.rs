@@ -61,6 +61,7 @@ impl Segment {
         pick: impl Fn(&Indexes) -> &Index<E>,
         kind: Kind,
         order: impl Fn(&E) -> Ordering,
+        effort: Effort,
     ) -> io::Result<Option<E>> {
         let mut is_anew = false;
         loop {
@@ -81,6 +82,9 @@ impl Segment {
                 Err(error) if !is_anew && tells_of_bytes(&error) => {
                     self.set_index_aside(kind, &error)?;
                     self.distrust_indexes("an index does not read");
+                    if effort == Effort::Little {
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
                     is_anew = true;
                 }
                 floor => return floor,
@@ -90,21 +94,22 @@ impl Segment {
 
     /// A position at or before the batch that contains `offset`.
     pub(super) fn position_floor(&self, offset: i64) -> io::Result<u64> {
-        Ok(self.entry_floor(offset)?.map_or(0, |entry| u64::from(entry.position)))
+        Ok(self.entry_floor(offset, Effort::Any)?.map_or(0, |entry| u64::from(entry.position)))
     }
 
-    /// The last entry of the offset index whose batch ends at `offset` or before it.
-    fn entry_floor(&self, offset: i64) -> io::Result<Option<OffsetEntry>> {
+    /// The last entry of the offset index whose batch ends at `offset` or before it. WouldBlock: the index is to be made
+    /// anew, which is no little effort.
+    fn entry_floor(&self, offset: i64, effort: Effort) -> io::Result<Option<OffsetEntry>> {
         let Ok(relative) = u32::try_from(offset - self.base_offset) else {
             return Ok(None);
         };
-        self.floor(|i| &i.offsets, Kind::OffsetIndex, |e| e.relative_offset.cmp(&relative))
+        self.floor(|i| &i.offsets, Kind::OffsetIndex, |e| e.relative_offset.cmp(&relative), effort)
     }
 
     /// The start of a batch at or before `position`.
     fn batch_floor(&self, position: u64) -> io::Result<u64> {
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        let floor = self.floor(|i| &i.offsets, Kind::OffsetIndex, |e| e.position.cmp(&position))?;
+        let floor = self.floor(|i| &i.offsets, Kind::OffsetIndex, |e| e.position.cmp(&position), Effort::Any)?;
         Ok(floor.map_or(0, |entry| u64::from(entry.position)))
     }
 
@@ -113,7 +118,7 @@ impl Segment {
         // Strictly before: the entry's own batch may be the answer, and the scan starts there.
         let order = |e: &TimeEntry| if e.timestamp < timestamp { Ordering::Less } else { Ordering::Greater };
         self.check_times()?;
-        let floor = self.floor(|i| &i.times, Kind::TimeIndex, order)?;
+        let floor = self.floor(|i| &i.times, Kind::TimeIndex, order, Effort::Any)?;
         let Some(entry) = floor else { return Ok(self.base_offset) };
         if check::is_of_a_batch(self, &entry)? {
             return Ok(self.base_offset + i64::from(entry.relative_offset));
@@ -138,7 +143,10 @@ impl Segment {
         self.check_effort(effort)?;
         let (size_bytes, _) = self.end();
         let file = self.file().map_err(|e| self.read_error(ScanError::Io(e)))?;
-        let entry = self.entry_floor(offset).map_err(|e| self.read_error(ScanError::Io(e)))?;
+        let entry = self.entry_floor(offset, effort).map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => ReadError::Unindexed,
+            _ => self.read_error(ScanError::Io(e)),
+        })?;
         let floor = entry.map_or(0, |entry| u64::from(entry.position));
         // The batch that an entry points to ends at the entry's offset, or before it.
         let entry_offset = entry.map_or(i64::MAX, |entry| self.base_offset + i64::from(entry.relative_offset));

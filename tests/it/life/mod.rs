@@ -24,7 +24,8 @@ fn live(steps: u64) {
     let (mut done, mut lives) = (0, 0);
     while done < steps {
         let asked = std::env::var("LIFE_KIND").ok();
-        let kind = match Kind::ALL.iter().find(|kind| asked.as_ref().is_some_and(|asked| *asked == format!("{kind:?}"))) {
+        let kind = match Kind::ALL.iter().find(|kind| asked.as_ref().is_some_and(|asked| *asked == format!("{kind:?}")))
+        {
             Some(asked) => *asked,
             None => Kind::ALL[lives % Kind::ALL.len()],
         };

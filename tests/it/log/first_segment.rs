@@ -69,8 +69,8 @@ fn a_log_that_lost_its_first_segment_is_damaged() {
         let Err(Error::Corrupt(damage)) = Log::open(&dir, partition(), topic_id(), config()) else {
             panic!("it opened")
         };
-        assert!(!Log::heal(&dir, &partition(), &damage, Offset(first.0 - 1)).unwrap());
-        assert!(Log::heal(&dir, &partition(), &damage, first).unwrap());
+        assert!(!Log::heal(&dir, &partition(), &damage, Offset(0)..Offset(first.0 - 1)).unwrap());
+        assert!(Log::heal(&dir, &partition(), &damage, Offset(0)..first).unwrap());
         let log = open_log(&dir, &config());
         let found = (log.log_start_offset(), log.local_log_start_offset(), log.log_end_offset());
         assert_eq!(found, (Offset::ZERO, first, Offset(end)));

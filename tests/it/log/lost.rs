@@ -257,8 +257,8 @@ fn a_log_without_its_only_segment_is_damaged() {
         let Err(Error::Corrupt(damage)) = Log::open(&dir, partition(), topic_id(), LogConfig::default()) else {
             panic!("it opened")
         };
-        assert!(!Log::heal(&dir, &partition(), &damage, Offset(4)).unwrap());
-        assert!(Log::heal(&dir, &partition(), &damage, Offset(5)).unwrap());
+        assert!(!Log::heal(&dir, &partition(), &damage, Offset(0)..Offset(4)).unwrap());
+        assert!(Log::heal(&dir, &partition(), &damage, Offset(0)..Offset(5)).unwrap());
         assert_eq!(open_log(&dir, &LogConfig::default()).log_end_offset(), Offset(0));
     }
 }

@@ -22,7 +22,7 @@ fn open_healing(dir: &Arc<LogDir>, tiered_until: i64, what: &str) -> Arc<Log> {
         let at = Some((damage.base_offset, damage.first_offset));
         assert!(before < at, "{what}: {damage} came again");
         before = at;
-        assert!(Log::heal(dir, &partition(), &damage, Offset(tiered_until)).unwrap(), "{what}: {damage}");
+        assert!(Log::heal(dir, &partition(), &damage, Offset(0)..Offset(tiered_until)).unwrap(), "{what}: {damage}");
     }
 }
 
@@ -56,7 +56,7 @@ fn flip(file: &Path) {
     std::fs::write(file, bytes).unwrap();
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: "a segment is missing",
         harm: |directory| {
@@ -71,6 +71,20 @@ const CASES: [Case; 4] = [
         harm: |directory| {
             std::fs::write(&segments(directory)[2], "").unwrap();
             std::fs::remove_file(&segments(directory)[1]).unwrap();
+            lose_log_start(directory);
+            None
+        },
+        first: 3,
+        log_start: 0,
+    },
+    Case {
+        name: "what was evicted is the tier's alone, a segment is missing, and the log start was lost",
+        harm: |directory| {
+            let all = segments(directory);
+            for kind in ["log", "index", "timeindex", "snapshot"] {
+                let _ = std::fs::remove_file(all[0].with_extension(kind));
+            }
+            std::fs::remove_file(&all[2]).unwrap();
             lose_log_start(directory);
             None
         },
