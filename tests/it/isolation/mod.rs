@@ -232,6 +232,31 @@ async fn read_committed_sees_the_same_of_a_compacted_log() {
     world.fixture.stop().await;
 }
 
+/// An earlier release moved up all that was synced, undecided or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_committed_ends_at_the_last_stable_offset_in_the_tier_too() {
+    let mut world = World::new("tiered too far", &[("remote.storage.enable", "true"), ("retention.ms", "-1")]).await;
+    for round in 0..6 {
+        for _ in 0..40 {
+            world.step().await;
+        }
+        let partition = world.partition();
+        world.model.write_transaction(partition.log(), 0, &mut world.dice);
+        world.model.write(partition.log(), &mut world.dice);
+        partition.log().roll().unwrap();
+        world.settled(&partition).await;
+        let (tiered, end) = (partition.tiered().unwrap(), partition.log().log_end_offset());
+        while tiered.upload_next(partition.leader_epoch(), end).await.unwrap().is_some() {}
+        let evicting = partition.clone();
+        tokio::task::spawn_blocking(move || evicting.evict()).await.unwrap().unwrap();
+        assert_eq!(partition.log().local_log_start_offset(), end, "round {round}");
+        assert!(world.model.last_stable_offset() < end.0, "round {round}");
+        world.look(&partition).await;
+        world.model.end_all_but(0, partition.log());
+    }
+    world.fixture.stop().await;
+}
+
 /// What is behind the last stable offset does not end the wait of a fetch; what makes it stable does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_of_read_committed_ends_with_the_transaction() {

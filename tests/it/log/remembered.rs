@@ -176,6 +176,20 @@ fn a_checkpoint_that_kafka_never_wrote_is_empty() {
     }
 }
 
+/// Kafka's form of one that we had no reason to write yet tells nothing of the others.
+#[test]
+fn a_checkpoint_of_ours_that_lost_all_its_bytes_is_damaged() {
+    for name in [RECOVERY_POINTS, LOG_STARTS] {
+        let directory = tempfile::tempdir().unwrap();
+        evicted(directory.path());
+        std::fs::write(directory.path().join(CLEANER_POINTS), "0\n1\nother 0 6\n").unwrap();
+        std::fs::write(directory.path().join(name), "").unwrap();
+        let dir = open_dir(directory.path());
+        open_log(&dir, &config());
+        assert!(damaged(directory.path(), name), "{name}");
+    }
+}
+
 /// Also while the broker runs: the name is gone, and the directory is not.
 #[test]
 fn a_directory_stays_locked_without_its_lock_file() {

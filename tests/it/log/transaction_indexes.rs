@@ -161,5 +161,14 @@ fn a_scrub_finds_what_the_markers_do_not_say() {
     assert_eq!(scrub(), 1, "removed");
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     assert_eq!(scrub(), 1, "cut short");
+    assert_eq!((scrub(), aborted(&log)), (0, sound.clone()));
+    // Nothing tells which transactions were open at the beginning of a segment whose snapshot does not read.
+    for segment in log.closed_segments().iter().skip(1) {
+        let snapshot = log.path().join(format!("{:020}.snapshot", segment.base_offset.0));
+        if snapshot.exists() {
+            std::fs::remove_file(&snapshot).unwrap();
+            std::fs::create_dir(&snapshot).unwrap();
+        }
+    }
     assert_eq!((scrub(), aborted(&log)), (0, sound));
 }

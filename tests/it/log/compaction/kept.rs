@@ -217,6 +217,27 @@ fn a_tombstone_stays_while_older_records_are_elsewhere() {
     assert!(!is_there());
 }
 
+/// Their readers are told by the index here.
+#[test]
+fn what_tells_of_aborted_records_stays_while_they_are_elsewhere() {
+    let mut bench = Bench::new(config());
+    bench.append(&[record(b"k", Some(b"elsewhere"), NOW_MS)], CodecId::NONE, Some(9), true);
+    bench.log().roll().unwrap();
+    let marker = bench.end_transaction(9, false);
+    bench.append(&[record(b"other", Some(b"v"), NOW_MS)], CodecId::NONE, None, false);
+    bench.log().roll().unwrap();
+    bench.dir().sync_queued();
+    let log = bench.log();
+    log.delete_local_below(Offset(marker)).unwrap();
+    let told = || log.aborted_transactions(Offset(0), Offset(marker)).unwrap().len();
+    assert_eq!((log.local_log_start_offset().0, told()), (marker, 1));
+    for _ in 0..3 {
+        next_round(&mut bench);
+        assert_eq!(told(), 1);
+        bench.clock.advance_ms(RETENTION_MS);
+    }
+}
+
 /// Index entries too are those that appends of what is left would have made.
 #[test]
 fn what_was_cleaned_is_found_sound() {
