@@ -20,7 +20,7 @@ use stratalog_tiering::format::{Footer, TAIL_BYTES, Tail};
 use stratalog_tiering::gc::topic::Marker;
 use stratalog_types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
-use super::tiering::{SMALL_SEGMENTS, compare, offset_of, produce, timestamp};
+use super::tiering::{SMALL_SEGMENTS, compare, moved_up, offset_of, produce, timestamp};
 use super::{client, start, topic};
 
 fn soon() -> tokio::time::Instant {
@@ -405,5 +405,28 @@ async fn what_is_not_synced_is_not_tiered() {
     assert_eq!(unsynced.tierable_end(), Offset(0));
     logs.sync_queued();
     assert_eq!(unsynced.tierable_end(), Offset(1));
+    running.stop().await.unwrap();
+}
+
+/// What such a start acknowledged would be set aside by the first one that can ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_directory_waits_for_a_start_that_has_its_tier() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), QUICK).await;
+    drop(moved_up(&running, 1000).await);
+    running.stop().await.unwrap();
+    std::fs::remove_dir_all(dir.path().join("t-0")).unwrap();
+    for _ in 0..2 {
+        let without_tier = [QUICK, &[("remote.log.storage.system.enable", "false")]].concat();
+        let running = start(dir.path(), &without_tier).await;
+        let offline = running.node.partitions.offline();
+        assert_eq!(offline.len(), 1);
+        assert!(offline[0].reason.contains("stratalog.tier.url"), "{}", offline[0].reason);
+        running.stop().await.unwrap();
+    }
+    let running = start(dir.path(), QUICK).await;
+    let mut one = client(&running);
+    produce(&mut one, "t", 1000, 1100).await;
+    compare(&mut one, "t", 0, 1100).await;
     running.stop().await.unwrap();
 }
