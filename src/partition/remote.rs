@@ -229,10 +229,12 @@ impl Partition {
     ) -> Result<RemoteRecords, ReadError> {
         let tiered = self.tiered().ok_or(ReadError::NoTier)?;
         let (batches, next_offset) = tiered.read(from, bytes_max as usize, deadline).await.map_err(ReadError::Tier)?;
-        // What an earlier release moved up may lie behind the last stable offset.
-        let end = self.visible_end(isolation);
-        let (batches, next_offset) = match next_offset > end {
-            true => (cut_at(batches, end)?, end),
+        // What an earlier release moved up may lie behind the last stable offset. All that is in the tier was committed: the
+        // high watermark, which is lower after a start until what was recovered is synced, does not count.
+        let stable = self.last_stable_offset();
+        let is_held_back = isolation == Isolation::ReadCommitted && stable < self.high_watermark().get();
+        let (batches, next_offset) = match is_held_back && next_offset > stable {
+            true => (cut_at(batches, stable)?, stable),
             false => (batches, next_offset),
         };
         let aborted = match isolation {
