@@ -165,9 +165,9 @@ impl Partitions {
             There::Lost => Log::create_again(home, name, id, config),
             There::New => Log::create(home, name, id, config),
         };
-        let log = log.map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
-        self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
         let failed = |source| OpenError::Log { topic_partition: topic_partition.clone(), source };
+        let log = log.map_err(failed)?;
+        self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
         let lost = log.was_lost().map_err(failed)?;
         // What is left of a lost directory does not say whether it was ever tiered: then the bucket does.
         let tiered = self.open_tiered(&log, &terms.config, &terms.facts, lost && tier_asked)?;

@@ -2,12 +2,11 @@
 acknowledged is there, produce and hot reads go on. Stratalog only, beside a real MinIO.
 """
 
-import os
 import subprocess
 import time
 
-from harness import broker as brokers, processes, store
-from harness.report import Report, Skip, check
+from harness import broker as brokers, processes, store, volume as volumes
+from harness.report import Report, check
 from harness.wire import Connection, batch
 
 KAFKA_STORAGE_ERROR = 56
@@ -122,14 +121,7 @@ class BadStore:
     def case_a_full_disk(self):
         """Refused as retriable, nothing acknowledged lost, and on without a restart when there is room."""
         volume = self.directory / "volume"
-        volume.mkdir(parents=True)
-        mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", volume]
-        if os.geteuid() != 0 or processes.run(mount, 10).returncode != 0:
-            raise Skip("cannot mount a small file system here")
-        try:
-            (volume / "data").mkdir()
-            (self.directory / "broker").mkdir()
-            (self.directory / "broker/data").symlink_to(volume / "data")
+        with volumes.small(volume, self.directory / "broker/data", 24):
             with self.broker(remote_log_manager_task_interval_ms="3600000") as broker:
                 self.cli(broker, "topic", "create", "t", "--partitions", "1")
                 self.produce(broker, 0)
@@ -146,8 +138,6 @@ class BadStore:
                 self.produce(broker, LINES)
                 self.consume(broker, 0, LINES)
                 return f"{end} records, then error {refused}"
-        finally:
-            processes.run(["umount", "-l", volume], 10)
 
     @staticmethod
     def filler():

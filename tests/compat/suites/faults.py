@@ -10,10 +10,10 @@ import os
 import pathlib
 import time
 
-from harness import broker as brokers, processes
+from harness import broker as brokers, processes, volume as volumes
 from harness.injection import Injection, flip_in_memory
 from harness.load import RETRIABLE, Load
-from harness.report import Report, Skip, check
+from harness.report import Report, check
 from harness.wire import Connection, records_of
 
 KAFKA_STORAGE_ERROR = 56
@@ -276,13 +276,7 @@ class Faults:
 
     def case_a_read_only_disk(self):
         volume = self.directory / "volume"
-        volume.mkdir(parents=True)
-        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", volume]
-        if os.geteuid() != 0 or processes.run(mount, 10).returncode != 0:
-            raise Skip("cannot mount a small file system here")
-        (volume / "data").mkdir()
-        (self.directory / "data").symlink_to(volume / "data")
-        try:
+        with volumes.small(volume, self.directory / "data", 256):
             with self.broker(stratalog_log_dir_reserve_bytes=str(4 << 20)) as broker:
                 self.topics(broker)
                 with self.load(broker) as load:
@@ -302,19 +296,11 @@ class Faults:
                     broker.restart()
                     load.wait_for(HURT, 20)
                 self.verify(load, broker)
-        finally:
-            processes.run(["umount", "-l", volume], 10)
 
     def case_a_disk_that_another_program_filled(self):
         """To the last block, with segments due: retention makes room, and produce goes on by itself."""
         volume = self.directory / "volume"
-        volume.mkdir(parents=True)
-        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", volume]
-        if os.geteuid() != 0 or processes.run(mount, 10).returncode != 0:
-            raise Skip("cannot mount a small file system here")
-        (volume / "data").mkdir()
-        (self.directory / "data").symlink_to(volume / "data")
-        try:
+        with volumes.small(volume, self.directory / "data", 256):
             with self.broker(stratalog_log_dir_reserve_bytes=str(1 << 20)) as broker:
                 self.topics(broker, LOCAL | {"retention.ms": "5000", "file.delete.delay.ms": "0"})
                 spare = volume / "data" / "spare-room"
@@ -332,8 +318,6 @@ class Faults:
                 errors = load.partitions[HURT].errors | load.partitions[WELL].errors
                 check(errors <= RETRIABLE, f"producers heard {sorted(errors - RETRIABLE)}")
                 check("panicked at" not in broker.log_text(), "a panic in the log")
-        finally:
-            processes.run(["umount", "-l", volume], 10)
 
     def case_a_bit_flipped_in_an_offset_index(self):
         with self.broker() as broker:

@@ -10,7 +10,7 @@ import pathlib
 import struct
 import time
 
-from harness import broker as brokers, clients, tools
+from harness import clients, tools
 from harness.report import Report, check
 from suites.compaction import TIMEOUT_S, Compaction
 
@@ -30,11 +30,7 @@ def run(report: Report, options) -> None:
 
 class ReadCommitted(Compaction):
     def __init__(self, report, options, scratch):
-        self.report, self.options, self.scratch = report, options, scratch
-        scratch.mkdir(parents=True)
-        broker = {"log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": "300000"}
-        self.kafka = brokers.make("kafka", scratch / "kafka", settings=broker)
-        self.ours = brokers.make("stratalog", scratch / "ours", settings=broker)
+        super().__init__(report, options, scratch)
         self.topics = list(TOPICS)
         self.before, self.looks = {}, 0
 

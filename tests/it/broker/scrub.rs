@@ -4,8 +4,10 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use stratalog::broker::Running;
 use stratalog::log::Pace;
 use stratalog::metrics::Metrics;
+use stratalog::net::client::Client;
 use stratalog::partition::Scrubber;
 use stratalog_protocol::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -18,6 +20,15 @@ use super::{client, start, topic};
 use crate::api::{BROKER, Fixture};
 
 const RECORDS: i64 = 3000;
+
+/// Several closed segments that stay.
+async fn filled(dir: &tempfile::TempDir) -> (Running, Client) {
+    let running = start(dir.path(), &[("log.retention.ms", "-1")]).await;
+    let mut one = client(&running);
+    one.create_topic(&topic("t", &[("segment.bytes", "1048576")]), false).await.unwrap();
+    produce(&mut one, "t", 0, RECORDS).await;
+    (running, one)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_scrub_finds_heals_from_the_tier() {
@@ -61,10 +72,7 @@ async fn what_the_scrub_finds_heals_from_the_tier() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_scrub_follows_its_rate_while_it_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path(), &[("log.retention.ms", "-1")]).await;
-    let mut one = client(&running);
-    one.create_topic(&topic("t", &[("segment.bytes", "1048576")]), false).await.unwrap();
-    produce(&mut one, "t", 0, RECORDS).await;
+    let (running, _) = filled(&dir).await;
     let node = running.node.clone();
     let (rate, looks) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let told = {
@@ -129,10 +137,7 @@ async fn set_rate(fixture: &mut Fixture, value: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_in_an_index_is_found_within_a_round() {
     let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path(), &[("log.retention.ms", "-1")]).await;
-    let mut one = client(&running);
-    one.create_topic(&topic("t", &[("segment.bytes", "1048576")]), false).await.unwrap();
-    produce(&mut one, "t", 0, RECORDS).await;
+    let (running, mut one) = filled(&dir).await;
     let node = running.node.clone();
     let scrubber = Scrubber::new(node.partitions.clone(), node.metrics.clone(), node.clock.clone(), Box::new(|| 0));
     let round = async || {

@@ -2,8 +2,8 @@
 //!
 //! Appends, reads from any offset and time, rolls, retention by time and by size, compaction, DeleteRecords, uploads,
 //! evictions, clean stops, crashes, and power cuts that take what was not synced. `LIFE_STEPS` sets the length (a million
-//! and more for the long form), `LIFE_SEED` the seed, which is printed; with `LIFE_KIND`, printed
-//! beside it, one life is lived again alone.
+//! and more for the long form), `LIFE_SEED` the seed, which is printed; with `LIFE_KIND`, printed beside it,
+//! one life is lived again alone.
 
 mod model;
 mod world;
