@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 _PR_SET_PDEATHSIG = 1
 _live: list[subprocess.Popen] = []
@@ -50,6 +52,25 @@ def stop(child: subprocess.Popen, kill: bool = False, timeout_s: float = 60) -> 
             child.wait()
     forget(child)
     return child.returncode
+
+
+def freeze(child: subprocess.Popen) -> None:
+    """Returns when no thread of `child` runs any more, Linux only: a call into the kernel is finished first."""
+    child.send_signal(signal.SIGSTOP)
+    while not all(state in "Tt" for state in _thread_states(child.pid)):
+        time.sleep(0.0005)
+
+
+def thaw(child: subprocess.Popen) -> None:
+    child.send_signal(signal.SIGCONT)
+
+
+def _thread_states(pid: int):
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        try:
+            yield (task / "stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:  # it ended meanwhile
+            continue
 
 
 def forget(child: subprocess.Popen) -> None:

@@ -1,8 +1,8 @@
 """Apache Kafka is killed while its cleaner works; what it left is opened by Apache Kafka and by us: the same records.
 
 Producers write (plain, idempotent, in transactions) to compacted topics that Kafka cleans all the time. It is killed
-(-9) at a random moment, or a moment after a file of a cleaning was seen, goes on from what is there, and is killed
-again. What each kill left of each topic becomes a topic of its own, of a second Kafka and of ours, beside the
+(-9) at a random moment, or stopped when a file of a cleaning was seen and killed while that file is there, goes on
+from what is there, and is killed again. What each kill left of each topic becomes a topic of its own, of a second Kafka and of ours, beside the
 checkpoints as the kill left them; neither cleans. Then the batches in the files of both are the same, and so is what a
 consumer gets.
 """
@@ -97,18 +97,24 @@ class KilledCleaner:
         return [file.name for file in (data_dir / f"{topic}-0").iterdir()]
 
     def wait(self, suffix, dice):
-        """Until a cleaning began, and then for a while; or until such a file was seen, and then for a moment."""
+        """Until a cleaning began, and then for a while; then until Apache Kafka stands still beside such a file."""
         deadline = time.monotonic() + TIMEOUT_S
 
-        def until(seen):
-            while not any(seen(name) for topic in TOPICS for name in self.names(self.killed.data_dir, topic)):
-                check(time.monotonic() < deadline, "Apache Kafka cleans nothing")
+        def seen(*suffixes):
+            return any(name.endswith(suffixes) for topic in TOPICS for name in self.names(self.killed.data_dir, topic))
 
-        until(lambda name: name.endswith(LEFT_BY_CLEANING))
+        def until(*suffixes):
+            while not seen(*suffixes):
+                check(time.monotonic() < deadline, f"Apache Kafka cleans nothing: no file of {suffixes}")
+
+        until(*LEFT_BY_CLEANING)
         time.sleep(dice.uniform(0.5, 2))
-        if suffix:
-            until(lambda name: name.endswith(suffix))
-            time.sleep(dice.uniform(0, 0.004))
+        while suffix:
+            until(suffix)
+            processes.freeze(self.killed.process)
+            if seen(suffix):  # what is there now is there after the kill
+                return
+            processes.thaw(self.killed.process)
 
     def open(self):
         names = [name for name, _, _ in self.copies]
