@@ -284,7 +284,8 @@ impl Log {
         }
         appender.check_not_closed()?;
         if appender.size_bytes > 0 {
-            self.roll_locked(&mut appender)?;
+            // What is closed may go: on a full disk that makes room.
+            self.dir.with_spare(|| self.roll_locked(&mut appender))?;
         }
         Ok(Offset(appender.active.base_offset))
     }

@@ -140,3 +140,16 @@ fn nothing_is_compacted_into_the_reserve() {
     bench.reopen();
     bench.clean(&CleanOptions::default()).unwrap();
 }
+
+/// Where only the active segment is left, it has to be closed before it may go.
+#[test]
+fn the_active_segment_is_closed_on_a_full_disk() {
+    let (_directory, disk, dir, log) = bench();
+    dir.keep_spare();
+    let end = log.log_end_offset();
+    disk.fill();
+    assert_eq!(log.roll().unwrap(), end);
+    log.set_log_start_offset(end).unwrap();
+    log.delete_local_below(end).unwrap();
+    assert_eq!(log.local_log_start_offset(), end);
+}
