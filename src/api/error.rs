@@ -116,6 +116,8 @@ pub fn of_metadata(error: &metadata::Error) -> ErrorCode {
         metadata::Error::TopicCollides(..) | metadata::Error::IllegalName(_) => ErrorCode::INVALID_TOPIC_EXCEPTION,
         metadata::Error::UnknownTopic => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         metadata::Error::FewerPartitions(_) => ErrorCode::INVALID_PARTITIONS,
+        // Clients try again, for producer ids too.
+        metadata::Error::Store(metadata::StoreError::Full { .. }) => ErrorCode::KAFKA_STORAGE_ERROR,
         metadata::Error::Store(_) => ErrorCode::UNKNOWN_SERVER_ERROR,
     }
 }

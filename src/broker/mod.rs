@@ -36,6 +36,8 @@ use crate::platform::volume::space;
 
 /// Between two looks at what no event tells.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+/// Between looks for room that partitions wait for.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a request may take to arrive while others wait for its memory.
 const SLOW_REQUEST_AFTER: Duration = Duration::from_secs(10);
 /// How long a peer may leave its answers unread while others wait for their memory, beside the time that its line takes.
@@ -248,7 +250,7 @@ impl Opening {
             node_id: config.node_id,
             cluster_id: identity::recall(&config)?,
             clock: clock.clone(),
-            disk,
+            disk: disk.clone(),
             reserve_bytes: config.log.reserve_bytes,
             recovery_threads: config.log.recovery_threads,
             metrics: metrics.clone(),
@@ -258,7 +260,7 @@ impl Opening {
         let mut log_dirs = LogDirs::open(&config.data_dirs, &options).map_err(identity::name_cluster)?;
         find_metadata(&config, &log_dirs)?;
         let broker = metadata::Broker { id: config.node_id, rack: config.rack.clone() };
-        let metadata = Arc::new(Metadata::open(&config.metadata_dir.join(METADATA_FILE), broker)?);
+        let metadata = Arc::new(Metadata::open(&config.metadata_dir.join(METADATA_FILE), &disk, broker)?);
         identity::compare(&config, &metadata, log_dirs.cluster_id())?;
         let image = metadata.image();
         log_dirs.settle(&image.partition_names(), &config.metadata_dir)?;
@@ -353,6 +355,7 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     let log = node.config.log.clone();
     let mut checkpoint = tokio::time::interval(log.recovery_checkpoint_interval.max(Duration::from_millis(100)));
     let mut measuring = tokio::time::interval(MEASURE_INTERVAL);
+    let mut looking = tokio::time::interval(ROOM_INTERVAL);
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
@@ -360,6 +363,7 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
                 let node = node.clone();
                 let _ = tokio::task::spawn_blocking(move || measure(&node)).await;
             }
+            _ = looking.tick() => open_waiting(&node).await,
             _ = checkpoint.tick() => {
                 let node = node.clone();
                 let _ = tokio::task::spawn_blocking(move || {
@@ -369,6 +373,23 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
                 }).await;
             }
         }
+    }
+}
+
+/// Partitions that a full disk kept offline are served, and their groups, once it has room.
+async fn open_waiting(node: &Arc<Node>) {
+    let opening = node.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let threads = opening.config.log.recovery_threads;
+        opening.partitions.open_waiting(&opening.metadata, &opening.settings(), threads)
+    });
+    match opened.await {
+        Ok(Ok(0)) | Err(_) => {}
+        Ok(Ok(partitions)) => {
+            tracing::info!(partitions, "the disk has room again: partitions that were offline are served");
+            node.groups.open().await;
+        }
+        Ok(Err(error)) => tracing::error!("partitions that wait for room are not opened: {error}"),
     }
 }
 

@@ -171,25 +171,25 @@ impl Groups {
         let mut shards = write_lock(&self.shards);
         let slots = self.partitions.slots(topic.id);
         let known: &[Option<Arc<Shard>>] = if shards.topic == Some(topic.id) { &shards.list } else { &[] };
+        let mut list = known.to_vec();
+        list.resize(slots.len().max(known.len()), None);
         let mut added = Vec::new();
-        for slot in slots.iter().skip(known.len()) {
-            let Some(partition) = slot.served() else {
-                added.push(None);
-                continue;
-            };
+        for (place, slot) in list.iter_mut().zip(slots.iter()).filter(|(place, _)| place.is_none()) {
+            let Some(partition) = slot.served() else { continue };
             let shard = Arc::new(Shard::new(partition.clone(), new_machine()));
             let end = partition.log().log_end_offset();
             if partition.log().local_log_start_offset() == end {
                 shard.lock().activate(new_machine(), end);
                 self.input(&shard, |machine, now_ms, view| machine.loaded(now_ms, view));
             }
-            added.push(Some(shard));
+            added.push(shard.clone());
+            *place = Some(shard);
         }
-        if !added.is_empty() {
-            let list = known.iter().chain(&added).cloned().collect();
+        if list.len() > known.len() || !added.is_empty() {
             *shards = Arc::new(Shards { topic: Some(topic.id), list });
         }
-        added.into_iter().flatten().filter(|shard| shard.lock().check() == Err(Error::Loading)).collect()
+        added.retain(|shard| shard.lock().check() == Err(Error::Loading));
+        added
     }
 
     /// Reads a shard's log. Requests are answered from then on.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use stratalog_types::Offset;
 
-use crate::platform::disk::is_out_of_files;
+use crate::platform::disk::{is_full, is_out_of_files};
 
 /// A log or its directory cannot be opened, closed or changed.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +80,10 @@ impl std::fmt::Display for Damage {
 
 impl Error {
     pub(super) fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + use<'a> {
-        move |source| match source.kind() {
-            _ if is_out_of_files(&source) => Error::TooManyOpenFiles { operation, path: path.to_owned() },
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::StorageFull { path: path.to_owned() },
-            _ => Error::Io { operation, path: path.to_owned(), source },
+        move |source| match () {
+            () if is_out_of_files(&source) => Error::TooManyOpenFiles { operation, path: path.to_owned() },
+            () if is_full(&source) => Error::StorageFull { path: path.to_owned() },
+            () => Error::Io { operation, path: path.to_owned(), source },
         }
     }
 

@@ -71,8 +71,18 @@ impl Log {
         self.dir.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))
     }
 
-    /// Opens a log that is on disk, and recovers it if the last stop was not clean.
+    /// Opens a log that is on disk, and recovers it if the last stop was not clean. On a full disk that goes into the room
+    /// that is kept: before anything can be removed, it has to be open.
     pub fn open(
+        dir: &Arc<LogDir>,
+        topic_partition: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Log>, Error> {
+        dir.with_spare(|| Log::open_once(dir, topic_partition.clone(), topic_id, config.clone()))
+    }
+
+    fn open_once(
         dir: &Arc<LogDir>,
         topic_partition: TopicPartition,
         topic_id: TopicId,

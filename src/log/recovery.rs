@@ -313,7 +313,7 @@ impl Recovery<'_> {
 
     fn io(&self, base: i64) -> impl FnOnce(io::Error) -> Error + use<> {
         let path = self.log_path(base);
-        move |source| Error::Io { operation: "recover", path, source }
+        move |source| Error::io("recover", &path)(source)
     }
 
     fn log_path(&self, base: i64) -> PathBuf {

@@ -10,6 +10,7 @@ use super::image::{Broker, Image, Partition, Topic};
 use super::record;
 use super::store::{Change, Identity, Store, StoreError};
 use super::topic_name;
+use crate::platform::disk::Disk;
 
 /// Producer ids handed out per durable commit (Kafka's block size).
 const PRODUCER_ID_BLOCK: i64 = 1000;
@@ -61,8 +62,8 @@ struct ProducerIds {
 
 impl Metadata {
     /// Opens or creates the store at `path` and builds the image.
-    pub fn open(path: &Path, broker: Broker) -> Result<Metadata, Error> {
-        let store = Store::open(path)?;
+    pub fn open(path: &Path, disk: &Disk, broker: Broker) -> Result<Metadata, Error> {
+        let store = Store::open(path, disk)?;
         let (revision, records) = store.load()?;
         let mut image = Image::default();
         (image.revision, image.brokers) = (revision, vec![broker]);
@@ -106,7 +107,7 @@ impl Metadata {
 
     /// Whose metadata these are, as the store that is not open says; `None`: it does not.
     pub fn identity_in(path: &Path) -> Result<Option<Identity>, Error> {
-        Ok(Store::open(path)?.identity()?)
+        Ok(Store::open(path, &Disk::default())?.identity()?)
     }
 
     /// Whose metadata these are: `identity`'s from now on, if they were nobody's.

@@ -7,6 +7,7 @@
 //! back end can stand behind the same changes.
 
 mod changes;
+mod file;
 mod image;
 mod record;
 mod store;

@@ -3,15 +3,25 @@
 //! A commit is durable when it returns, all or nothing. The revision rises by one with each commit and survives
 //! restarts. Calls block (a durable commit takes about 0.2 ms): callers on a tokio worker use the blocking pool.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    WriteTransaction,
+};
+
+use super::file::{Refusals, StoreFile};
+use crate::platform::disk::{Disk, is_full};
+use crate::platform::lock;
 
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 const REVISION: &str = "revision";
 /// Whose store this is. A table of its own: a release that does not know it passes it over.
 const IDENTITY: TableDefinition<'_, &str, &str> = TableDefinition::new("identity");
+const TABLES: usize = 3;
 const CLUSTER_ID: &str = "cluster.id";
 const NODE_ID: &str = "node.id";
 
@@ -20,6 +30,13 @@ const NODE_ID: &str = "node.id";
 pub enum StoreError {
     #[error("cannot open the metadata store {path}: {reason}")]
     Open { path: PathBuf, reason: String },
+    #[error("the disk of the metadata store {path} is full: nothing was changed; make room there and try again")]
+    Full { path: PathBuf },
+    #[error(
+        "a sync of the metadata store {path} failed: it is not changed any more; look at the disk, then start again, and \
+         see whether this change is there"
+    )]
+    Unsynced { path: PathBuf },
     #[error("the metadata store failed: {0}")]
     Failed(String),
     #[error("the metadata record {key} cannot be read: {reason}")]
@@ -42,7 +59,16 @@ pub enum Change {
 }
 
 pub struct Store {
+    path: PathBuf,
+    disk: Disk,
+    /// `None`: a change failed, and what that left could not be read yet.
+    opened: Mutex<Option<Opened>>,
+}
+
+struct Opened {
     database: Database,
+    revision: u64,
+    refusals: Arc<Refusals>,
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {
@@ -51,48 +77,33 @@ fn failed(error: impl std::fmt::Display) -> StoreError {
 
 impl Store {
     /// Opens the file, or makes it. Every checksum of it is looked at: a page that rots is an error, not another topic.
-    pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let unreadable = |error: redb::DatabaseError| StoreError::Open {
-            path: path.to_owned(),
-            reason: format!("{error}; put it back from a copy of the data directory"),
-        };
-        // A damaged file may make the library panic; what it was doing then is dropped with it.
-        let opened = std::panic::catch_unwind(|| {
-            let mut database = Database::create(path)?;
-            let whole = database.check_integrity()?;
-            Ok((database, whole))
-        });
-        let (database, whole) = match opened {
-            Ok(opened) => opened.map_err(unreadable)?,
-            Err(_) => {
-                return Err(unreadable(redb::StorageError::Corrupted("no page of it makes sense".to_owned()).into()));
-            }
-        };
-        if !whole {
-            tracing::error!(
-                path = %path.display(),
-                "the metadata store was damaged and is again what its checksums vouch for: the last change may be missing"
-            );
-        }
-        let store = Store { database };
-        store.create_tables()?;
-        Ok(store)
+    pub fn open(path: &Path, disk: &Disk) -> Result<Store, StoreError> {
+        let opened = Opened::open(path, disk)?;
+        Ok(Store { path: path.to_owned(), disk: disk.clone(), opened: Mutex::new(Some(opened)) })
     }
 
-    fn create_tables(&self) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        write.open_table(RECORDS).map_err(failed)?;
-        write.open_table(STATE).map_err(failed)?;
-        write.open_table(IDENTITY).map_err(failed)?;
-        write.commit().map_err(failed)
+    fn read<T>(&self, act: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut slot = lock(&self.opened);
+        let opened = self.again(&mut slot)?;
+        act(&opened.database.begin_read().map_err(failed)?)
+    }
+
+    fn again<'a>(&self, slot: &'a mut Option<Opened>) -> Result<&'a mut Opened, StoreError> {
+        let opened = match slot.take() {
+            Some(opened) => opened,
+            None => Opened::open(&self.path, &self.disk)?,
+        };
+        Ok(slot.insert(opened))
     }
 
     /// `None`: nobody wrote it down yet.
     pub fn identity(&self) -> Result<Option<Identity>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(IDENTITY).map_err(failed)?;
-        let value = |key| Ok(table.get(key).map_err(failed)?.map(|guard| guard.value().to_owned()));
-        let (Some(cluster_id), Some(node_id)) = (value(CLUSTER_ID)?, value(NODE_ID)?) else { return Ok(None) };
+        let (cluster_id, node_id) = self.read(|read| {
+            let table = read.open_table(IDENTITY).map_err(failed)?;
+            let value = |key| Ok(table.get(key).map_err(failed)?.map(|guard| guard.value().to_owned()));
+            Ok((value(CLUSTER_ID)?, value(NODE_ID)?))
+        })?;
+        let (Some(cluster_id), Some(node_id)) = (cluster_id, node_id) else { return Ok(None) };
         let node_id = node_id.parse().map_err(|_| StoreError::Corrupt {
             key: NODE_ID.to_owned(),
             reason: format!("{node_id:?} is not the id of a node"),
@@ -102,33 +113,32 @@ impl Store {
 
     /// Durable when this returns.
     pub fn write_identity(&self, identity: &Identity) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        {
+        let written = self.write(|write| {
             let mut table = write.open_table(IDENTITY).map_err(failed)?;
             table.insert(CLUSTER_ID, identity.cluster_id.as_str()).map_err(failed)?;
             table.insert(NODE_ID, identity.node_id.to_string().as_str()).map_err(failed)?;
-        }
-        write.commit().map_err(failed)
+            Ok(())
+        });
+        written.map(drop)
     }
 
     /// Everything, in key order, and the revision it is of.
     pub fn load(&self) -> Result<(u64, Vec<Record>), StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let state = read.open_table(STATE).map_err(failed)?;
-        let revision = state.get(REVISION).map_err(failed)?.map_or(0, |guard| guard.value());
-        let records = read.open_table(RECORDS).map_err(failed)?;
-        let mut all = Vec::new();
-        for row in records.iter().map_err(failed)? {
-            let (key, value) = row.map_err(failed)?;
-            all.push((key.value().to_owned(), value.value().to_owned()));
-        }
-        Ok((revision, all))
+        self.read(|read| {
+            let records = read.open_table(RECORDS).map_err(failed)?;
+            let mut all = Vec::new();
+            for row in records.iter().map_err(failed)? {
+                let (key, value) = row.map_err(failed)?;
+                all.push((key.value().to_owned(), value.value().to_owned()));
+            }
+            Ok((revision(read)?, all))
+        })
     }
 
-    /// Applies all changes or none, durably; returns the new revision.
+    /// Applies all changes or none, durably; returns the new revision. A change that is refused for want of room, or
+    /// because a write failed, leaves a store that takes the next one; after a sync that failed nothing is taken any more.
     pub fn commit(&self, changes: &[Change]) -> Result<u64, StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        let revision = {
+        self.write(|write| {
             let mut records = write.open_table(RECORDS).map_err(failed)?;
             for change in changes {
                 match change {
@@ -136,12 +146,93 @@ impl Store {
                     Change::Delete(key) => drop(records.remove(key.as_str()).map_err(failed)?),
                 }
             }
-            let mut state = write.open_table(STATE).map_err(failed)?;
-            let revision = state.get(REVISION).map_err(failed)?.map_or(0, |guard| guard.value()) + 1;
-            state.insert(REVISION, revision).map_err(failed)?;
-            revision
-        };
-        write.commit().map_err(failed)?;
-        Ok(revision)
+            Ok(())
+        })
     }
+
+    fn write(&self, act: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>) -> Result<u64, StoreError> {
+        let mut slot = lock(&self.opened);
+        let opened = self.again(&mut slot)?;
+        let before = opened.revision;
+        let error = match opened.write(act) {
+            Ok(()) => return Ok(opened.revision),
+            Err(_) if opened.refusals.unsynced() => return Err(StoreError::Unsynced { path: self.path.clone() }),
+            Err(_) if opened.refusals.full() => StoreError::Full { path: self.path.clone() },
+            Err(error) => error,
+        };
+        tracing::error!(path = %self.path.display(), %error, "a change of the metadata failed");
+        // The database takes nothing after a write that failed. It is read again, for what is there of the change, too.
+        *slot = None;
+        match self.again(&mut slot) {
+            Ok(again) if again.revision > before => Ok(again.revision),
+            Ok(_) => Err(error),
+            Err(unread) => {
+                tracing::error!(path = %self.path.display(), error = %unread, "the next change reads the metadata again");
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Opened {
+    fn open(path: &Path, disk: &Disk) -> Result<Opened, StoreError> {
+        let unreadable = |error: DatabaseError| match &error {
+            DatabaseError::Storage(StorageError::Io(source)) if is_full(source) => {
+                StoreError::Full { path: path.to_owned() }
+            }
+            _ => StoreError::Open {
+                path: path.to_owned(),
+                reason: format!("{error}; put it back from a copy of the data directory"),
+            },
+        };
+        // A damaged file may make the library panic; what it was doing then is dropped with it.
+        let (file, refusals) = StoreFile::open(path, disk).map_err(unreadable)?;
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let mut database = Builder::new().create_with_backend(file)?;
+            let whole = database.check_integrity()?;
+            Ok((database, whole))
+        }));
+        let (database, whole) = match opened {
+            Ok(opened) => opened.map_err(unreadable)?,
+            Err(_) => return Err(unreadable(StorageError::Corrupted("no page of it makes sense".to_owned()).into())),
+        };
+        if !whole {
+            tracing::error!(
+                path = %path.display(),
+                "the metadata store was damaged and is again what its checksums vouch for: the last change may be missing"
+            );
+        }
+        let mut opened = Opened { database, revision: 0, refusals };
+        opened.create_tables()?;
+        opened.revision = revision(&opened.database.begin_read().map_err(failed)?)?;
+        Ok(opened)
+    }
+
+    /// A new store's. One that has them is not written to: it opens on a disk without any room.
+    fn create_tables(&self) -> Result<(), StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        if read.list_tables().map_err(failed)?.count() >= TABLES {
+            return Ok(());
+        }
+        let write = self.database.begin_write().map_err(failed)?;
+        write.open_table(RECORDS).map_err(failed)?;
+        write.open_table(STATE).map_err(failed)?;
+        write.open_table(IDENTITY).map_err(failed)?;
+        write.commit().map_err(failed)
+    }
+
+    fn write(&mut self, act: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        let revision = self.revision + 1;
+        act(&write)?;
+        write.open_table(STATE).map_err(failed)?.insert(REVISION, revision).map_err(failed)?;
+        write.commit().map_err(failed)?;
+        self.revision = revision;
+        Ok(())
+    }
+}
+
+fn revision(read: &ReadTransaction) -> Result<u64, StoreError> {
+    let state = read.open_table(STATE).map_err(failed)?;
+    Ok(state.get(REVISION).map_err(failed)?.map_or(0, |guard| guard.value()))
 }

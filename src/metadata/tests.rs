@@ -1,11 +1,22 @@
 use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use rustix::io::Errno;
 use stratalog_types::{LeaderEpoch, PartitionIndex};
 
 use super::*;
+use crate::platform::disk::{Disk, DiskObserver, DiskOp, FileId};
 
 fn open(dir: &tempfile::TempDir) -> Metadata {
-    Metadata::open(&dir.path().join("metadata.redb"), Broker { id: 1, rack: None }).unwrap()
+    open_on(&dir.path().join("metadata.redb"), &Disk::default()).unwrap()
+}
+
+fn open_on(path: &Path, disk: &Disk) -> Result<Metadata, Error> {
+    Metadata::open(path, disk, Broker { id: 1, rack: None })
 }
 
 fn new(name: &str, partitions: usize) -> NewTopic {
@@ -33,7 +44,7 @@ fn a_flipped_bit_is_found() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
         std::fs::write(&path, &damaged).unwrap();
-        match Metadata::open(&path, Broker { id: 1, rack: None }) {
+        match open_on(&path, &Disk::default()) {
             Err(error) => {
                 assert!(error.to_string().contains("metadata"), "{error}");
                 refused += 1;
@@ -111,4 +122,140 @@ fn illegal_names_are_told_apart() {
     assert!(matches!(validate("ä"), Err(Illegal::Character(_))));
     assert_eq!(validate(&"x".repeat(249)), Ok(()));
     assert_eq!(validate("a.b_c-D9"), Ok(()));
+}
+
+/// Refuses for a while from one operation on.
+struct Refusing {
+    /// Operations until then; below zero, those since.
+    left: AtomicI64,
+    /// So many are refused.
+    refused: i64,
+    error: Errno,
+    of: fn(&DiskOp<'_>) -> bool,
+}
+
+impl Refusing {
+    fn of(error: Errno, of: fn(&DiskOp<'_>) -> bool, refused: i64) -> Arc<Refusing> {
+        Arc::new(Refusing { left: AtomicI64::new(i64::MAX), refused, error, of })
+    }
+}
+
+impl DiskObserver for Refusing {
+    fn file_id(&self, _: &Path) -> FileId {
+        FileId::default()
+    }
+
+    fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
+        if !(self.of)(&operation) {
+            return Ok(());
+        }
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        if left <= 0 && left > -self.refused { Err(self.error.into()) } else { Ok(()) }
+    }
+}
+
+fn writes(operation: &DiskOp<'_>) -> bool {
+    matches!(operation, DiskOp::Write { .. } | DiskOp::Truncate { .. })
+}
+
+fn syncs(operation: &DiskOp<'_>) -> bool {
+    matches!(operation, DiskOp::Sync(_))
+}
+
+/// At whatever write the disk is full, for one write or for many: the change is refused and is not there, or it is; the
+/// next one is taken without a restart.
+#[test]
+fn a_full_disk_refuses_a_change_and_takes_the_next() {
+    let (mut refusals, mut made) = (0, 0);
+    for refused in [1, 3, 1000] {
+        for at in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("metadata.redb");
+            let disk = Refusing::of(Errno::NOSPC, writes, refused);
+            let metadata = open_on(&path, &Disk::observed(disk.clone())).unwrap();
+            let kept = metadata.create_topic(new("kept", 2)).unwrap();
+            disk.left.store(at, Ordering::SeqCst);
+            // Long enough to need room that the file does not have.
+            let large = NewTopic { configs: BTreeMap::from([("a".into(), "b".repeat(4 << 20))]), ..new("large", 1) };
+            let first = metadata.create_topic(large);
+            let never_refused = disk.left.load(Ordering::SeqCst) > 0;
+            match &first {
+                Ok(_) => made += 1,
+                Err(error) => {
+                    assert!(error.to_string().contains("is full"), "write {at}: {error}");
+                    assert!(metadata.image().topic("large").is_none());
+                    refusals += 1;
+                }
+            }
+            disk.left.store(i64::MAX, Ordering::SeqCst);
+            metadata.delete_topic(kept.id).unwrap();
+            metadata.create_topic(new("after", 1)).unwrap();
+            let (shown, revision) = (names(&metadata), metadata.image().revision);
+            drop(metadata);
+            let again = open(&dir);
+            assert_eq!((names(&again), again.image().revision), (shown, revision), "{refused} from write {at} on");
+            if never_refused {
+                break;
+            }
+        }
+    }
+    assert!(refusals > 10 && made >= 3, "{refusals} refused, {made} made");
+}
+
+/// What a sync that failed left on the disk is not known while this process runs.
+#[test]
+fn after_a_failed_sync_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metadata.redb");
+    let disk = Refusing::of(Errno::IO, syncs, 1);
+    let metadata = open_on(&path, &Disk::observed(disk.clone())).unwrap();
+    metadata.create_topic(new("kept", 1)).unwrap();
+    disk.left.store(0, Ordering::SeqCst);
+    for name in ["first", "second"] {
+        let error = metadata.create_topic(new(name, 1)).unwrap_err().to_string();
+        assert!(error.contains("sync") && error.contains("start again"), "{error}");
+    }
+    assert_eq!(names(&metadata), [("kept".to_owned(), 1)]);
+    drop(metadata);
+    open(&dir).create_topic(new("third", 1)).unwrap();
+}
+
+/// A disk without any room: the store opens, and what fits into its file is taken.
+#[test]
+fn a_full_disk_takes_what_fits_into_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metadata.redb");
+    let topic = open(&dir).create_topic(new("kept", 1)).unwrap();
+    let grows = |operation: &DiskOp<'_>| matches!(operation, DiskOp::Truncate { .. } | DiskOp::Create(_));
+    let disk = Refusing::of(Errno::NOSPC, grows, i64::MAX);
+    disk.left.store(0, Ordering::SeqCst);
+    let metadata = open_on(&path, &Disk::observed(disk)).unwrap();
+    for retention in 0..100 {
+        let configs = BTreeMap::from([("retention.ms".to_owned(), retention.to_string())]);
+        metadata.set_topic_configs(topic.id, configs).unwrap();
+    }
+    metadata.delete_topic(topic.id).unwrap();
+    assert!(room(&path) >= path.metadata().unwrap().len());
+}
+
+/// The bytes of the blocks that a file has.
+fn room(path: &Path) -> u64 {
+    path.metadata().unwrap().blocks() * 512
+}
+
+#[test]
+fn a_file_that_shrinks_keeps_its_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metadata.redb");
+    let metadata = open(&dir);
+    let large = NewTopic { configs: BTreeMap::from([("a".into(), "b".repeat(8 << 20))]), ..new("large", 1) };
+    let large = metadata.create_topic(large).unwrap();
+    let longest = path.metadata().unwrap().len();
+    metadata.delete_topic(large.id).unwrap();
+    for number in 0..20 {
+        metadata.create_topic(new(&format!("topic-{number}"), 1)).unwrap();
+    }
+    let length = path.metadata().unwrap().len();
+    assert!(length < longest, "{length} of {longest} bytes: it did not shrink");
+    assert!(room(&path) >= longest + (1 << 20), "{} bytes of blocks, it had {longest}", room(&path));
 }

@@ -27,6 +27,7 @@ use super::tier::{Tiered, TopicFacts, chain};
 use crate::config::{Settings, TopicConfig};
 use crate::log::{self, Log, LogConfig, LogDir};
 use crate::metadata::{Image, Metadata, Topic};
+use crate::platform::lock;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -94,8 +95,57 @@ impl Partitions {
         let asked = image.tier_owner_epoch.is_some();
         let (wanted, mut slots) = self.plan(&terms, &found);
         drop(found);
-        let opened = self.open_in_parallel(wanted, threads, asked);
+        slots.extend(self.bring_up(metadata, wanted, threads, asked)?);
+        self.publish(&terms, slots);
+        Ok(())
+    }
 
+    /// Opens what could not be opened because the disk was full, once it has room. Blocks. Answers how many are served now.
+    pub fn open_waiting(&self, metadata: &Metadata, settings: &Settings, threads: usize) -> Result<usize, OpenError> {
+        if !self.offline().iter().any(|offline| offline.waits_for_room) {
+            return Ok(0);
+        }
+        let _changing = lock(&self.changing);
+        let image = metadata.image();
+        let mut wanted = Vec::new();
+        for topic in image.topics() {
+            let slots = self.slots(topic.id);
+            let waiting = slots.iter().filter_map(Slot::waiting);
+            let mut terms = None;
+            for (offline, path) in waiting {
+                let home = self.log_dirs.online().find(|dir| path.parent() == Some(dir.path()));
+                let Some(home) = home.filter(|dir| !dir.is_short_of_room()) else { continue };
+                let terms = terms.get_or_insert_with(|| TopicTerms::of(topic.clone(), settings)).clone();
+                let topic_partition = offline.topic_partition.clone();
+                wanted.push(Wanted { terms, topic_partition, home: home.clone(), there: There::Directory });
+            }
+        }
+        let asked = image.tier_owner_epoch.is_some();
+        let opened = self.bring_up(metadata, wanted, threads, asked)?;
+        let mut served = 0;
+        let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
+        for ((id, index), slot) in opened {
+            let Some(slots) = by_topic.get_mut(&id) else { continue };
+            let mut changed = slots.to_vec();
+            if let Some(place) = usize::try_from(index.0).ok().and_then(|at| changed.get_mut(at)) {
+                served += usize::from(slot.served().is_some());
+                *place = slot;
+            }
+            *slots = changed.into();
+        }
+        self.metrics.partitions.inc_by(count(served));
+        Ok(served)
+    }
+
+    /// Opens partitions, those that stopped uncleanly with a new leader epoch.
+    fn bring_up(
+        &self,
+        metadata: &Metadata,
+        wanted: Vec<Wanted>,
+        threads: usize,
+        tier_asked: bool,
+    ) -> Result<HashMap<(TopicId, PartitionIndex), Slot>, OpenError> {
+        let opened = self.open_in_parallel(wanted, threads, tier_asked);
         let mut unclean: BTreeMap<TopicId, Vec<PartitionIndex>> = BTreeMap::new();
         for (wanted, opened) in &opened {
             if opened.as_ref().is_ok_and(|opened| opened.unclean) {
@@ -106,6 +156,7 @@ impl Partitions {
             metadata.raise_leader_epochs(&unclean)?;
         }
         let image = metadata.image();
+        let mut slots = HashMap::with_capacity(opened.len());
         for (wanted, opened) in opened {
             let (id, index) = (wanted.terms.topic.id, wanted.topic_partition.partition);
             let epoch = leader_epoch(&image, id, index);
@@ -113,13 +164,14 @@ impl Partitions {
                 Ok(partition) => Slot::Served(partition),
                 Err(error) => {
                     let path = wanted.home.path().join(wanted.topic_partition.to_string());
-                    offline(wanted.topic_partition.clone(), Some(path), chain(&error))
+                    let waits_for_room =
+                        matches!(&error, OpenError::Log { source: log::Error::StorageFull { .. }, .. });
+                    offline(wanted.topic_partition.clone(), Some(path), chain(&error), waits_for_room)
                 }
             };
             slots.insert((id, index), slot);
         }
-        self.publish(&terms, slots);
-        Ok(())
+        Ok(slots)
     }
 
     fn open_in_parallel(
@@ -252,7 +304,7 @@ impl Partitions {
                 let name = terms.name_of(index);
                 slots
                     .remove(&(id, name.partition))
-                    .unwrap_or_else(|| offline(name, None, "no data directory takes it".to_owned()))
+                    .unwrap_or_else(|| offline(name, None, "no data directory takes it".to_owned(), false))
             });
             let of_topic: Vec<Slot> = of_topic.collect();
             self.metrics.partitions.inc_by(count(of_topic.iter().filter_map(Slot::served).count()));
@@ -324,9 +376,12 @@ fn tiered(directory: &Path, topic: TopicId) -> Option<Range<Offset>> {
     }
 }
 
-fn offline(topic_partition: TopicPartition, path: Option<PathBuf>, reason: String) -> Slot {
+fn offline(topic_partition: TopicPartition, path: Option<PathBuf>, mut reason: String, waits_for_room: bool) -> Slot {
+    if waits_for_room {
+        reason.push_str("; it is opened as soon as the disk has room");
+    }
     tracing::error!(partition = %topic_partition, "partition is offline: {reason}");
-    Slot::Offline(Arc::new(OfflinePartition { topic_partition, path, reason }))
+    Slot::Offline(Arc::new(OfflinePartition { topic_partition, path, reason, waits_for_room }))
 }
 
 fn leader_epoch(image: &Image, topic: TopicId, index: PartitionIndex) -> LeaderEpoch {

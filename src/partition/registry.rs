@@ -5,7 +5,7 @@
 //! directories; `open_all` removes what the intent still names.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use stratalog_types::{TopicId, TopicPartition};
@@ -20,7 +20,7 @@ use crate::metadata::{Metadata, Topic};
 use crate::metrics::Metrics;
 use crate::platform::lock;
 
-/// A partition of this broker that could not be opened. It stays so until a restart.
+/// A partition of this broker that could not be opened. It stays so until a restart, unless room is all that it lacks.
 #[derive(Debug, Clone)]
 pub struct OfflinePartition {
     pub topic_partition: TopicPartition,
@@ -28,6 +28,8 @@ pub struct OfflinePartition {
     pub path: Option<PathBuf>,
     /// What is wrong, with every cause.
     pub reason: String,
+    /// The disk was full: it is opened as soon as there is room.
+    pub waits_for_room: bool,
 }
 
 /// What is known of one partition index of a topic.
@@ -42,6 +44,14 @@ impl Slot {
         match self {
             Slot::Served(partition) => Some(partition),
             Slot::Offline(_) => None,
+        }
+    }
+
+    /// What could not be opened for want of room, and its directory.
+    pub(super) fn waiting(&self) -> Option<(&OfflinePartition, &Path)> {
+        match self {
+            Slot::Offline(offline) if offline.waits_for_room => Some((offline.as_ref(), offline.path.as_deref()?)),
+            Slot::Offline(_) | Slot::Served(_) => None,
         }
     }
 

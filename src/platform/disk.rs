@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::volume::allocate;
+
 /// A file as the observer knows it: the same for every handle on it, also after a rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct FileId(pub u64);
@@ -248,12 +250,31 @@ impl DiskFile {
         self.file.set_len(length)
     }
 
+    /// Cuts the file, or makes it longer by zeros that have their blocks. A growth that fails leaves the length.
+    pub fn resize(&self, length: u64) -> io::Result<()> {
+        self.disk.before(DiskOp::Truncate { file: self.id, length })?;
+        let before = self.length()?;
+        if length <= before {
+            return self.file.set_len(length);
+        }
+        allocate(&self.file, before..length).inspect_err(|_| {
+            if let Err(error) = self.file.set_len(before) {
+                tracing::warn!(%error, "room that was taken in vain is not given back");
+            }
+        })
+    }
+
     /// `fdatasync`: the bytes and the length are durable when this returns. A failure is final: the kernel may have
     /// dropped the dirty pages, and a second call would report success.
     pub fn sync(&self) -> io::Result<()> {
         self.disk.before(DiskOp::Sync(self.id))?;
         self.file.sync_data()
     }
+}
+
+/// Whether there was no room, on the disk or under a quota.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether a file was not opened or created because this process, or the system, has too many open: nothing was done.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -21,19 +22,35 @@ pub fn space(path: &Path) -> io::Result<Space> {
     })
 }
 
-/// Gives a new file its blocks: `bytes` of them, whatever is written elsewhere afterwards.
-pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+/// Gives a range of a file that was not written yet its blocks, whatever is written elsewhere afterwards. The file reaches
+/// to its end, at least.
+pub fn allocate(file: &File, range: Range<u64>) -> io::Result<()> {
+    if range.is_empty() {
+        return Ok(());
+    }
     #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), range.start, range.end - range.start) {
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
         allocated => return Ok(allocated?),
     }
     let zeros = [0; 64 << 10];
-    let mut at = 0;
-    while at < bytes {
-        let piece = zeros.get(..usize::try_from(bytes - at).unwrap_or(usize::MAX)).unwrap_or(&zeros);
+    let mut at = range.start;
+    while at < range.end {
+        let piece = zeros.get(..usize::try_from(range.end - at).unwrap_or(usize::MAX)).unwrap_or(&zeros);
         file.write_all_at(piece, at)?;
         at += piece.len() as u64;
     }
     Ok(())
+}
+
+/// Sets blocks aside behind the end of a file, for it to grow into. Where the system has no such thing, or no room,
+/// nothing happens.
+pub fn set_aside(file: &File, range: Range<u64>) {
+    #[cfg(target_os = "linux")]
+    if !range.is_empty() {
+        let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
+        let _ = rustix::fs::fallocate(file, keep_size, range.start, range.end - range.start);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
 }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use super::LogDir;
 use crate::log::error::Error;
 use crate::log::names;
-use crate::platform::disk::Disk;
+use crate::platform::disk::{Disk, is_full};
 use crate::platform::lock;
 use crate::platform::volume::allocate;
 
@@ -20,9 +20,10 @@ const SPARE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nobody asked for it.
+    /// Nobody asked for it, and there is none.
     None,
     Kept,
+    /// Given up, or there was no room for it.
     GivenUp,
 }
 
@@ -33,7 +34,10 @@ pub struct Spare {
 
 impl Spare {
     pub fn of(directory: &Path) -> Spare {
-        Spare { path: directory.join(names::SPARE), state: Mutex::new(State::None) }
+        let path = directory.join(names::SPARE);
+        // What a run before has left is there for the recovery, too.
+        let state = if is_whole(&path) { State::Kept } else { State::None };
+        Spare { path, state: Mutex::new(state) }
     }
 
     /// Makes it, if it is not there. On a disk without the room nothing is left of the attempt.
@@ -42,13 +46,16 @@ impl Spare {
         if *state == State::Kept {
             return Ok(());
         }
-        if !self.path.metadata().is_ok_and(|metadata| metadata.len() == SPARE_BYTES) {
+        if !is_whole(&self.path) {
             let made = disk.create(&self.path).and_then(|file| {
-                allocate(file.file(), SPARE_BYTES)?;
+                allocate(file.file(), 0..SPARE_BYTES)?;
                 file.sync()
             });
             if let Err(error) = made {
                 disk.unlink_if_exists(&self.path)?;
+                if is_full(&error) {
+                    *state = State::GivenUp;
+                }
                 return Err(error);
             }
         }
@@ -74,6 +81,10 @@ impl Spare {
     }
 }
 
+fn is_whole(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.len() == SPARE_BYTES)
+}
+
 impl LogDir {
     /// Keeps some room for [`LogDir::with_spare`].
     pub fn keep_spare(&self) {
@@ -94,7 +105,7 @@ impl LogDir {
     }
 
     /// Whether the disk is so full that nothing may take room that can do without.
-    pub(in crate::log) fn is_short_of_room(&self) -> bool {
+    pub fn is_short_of_room(&self) -> bool {
         self.is_below_reserve() || self.spare.is_given_up()
     }
 }

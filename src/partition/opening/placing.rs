@@ -98,14 +98,14 @@ impl Partitions {
                         let reason = format!(
                             "it is in two data directories, {first} and {second}: move the one that is not wanted away and restart"
                         );
-                        slots.insert(key, offline(topic_partition, None, reason));
+                        slots.insert(key, offline(topic_partition, None, reason, false));
                         continue;
                     }
                     [] => {
                         if let Some(missing) = &missing {
                             let (path, why) = (missing.path.display(), missing.offline.unwrap_or_default());
                             let reason = format!("it is in no data directory that opened, and {path} did not: {why}");
-                            slots.insert(key, offline(topic_partition, None, reason));
+                            slots.insert(key, offline(topic_partition, None, reason, false));
                             continue;
                         }
                         lost += 1;

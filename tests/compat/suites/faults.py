@@ -4,6 +4,7 @@ is damaged is named, the rest serves. Stratalog only.
 Calls fail by strace's injection, in the running broker; files are edited under it or between two starts.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -298,26 +299,73 @@ class Faults:
                 self.verify(load, broker)
 
     def case_a_disk_that_another_program_filled(self):
-        """To the last block, with segments due: retention makes room, and produce goes on by itself."""
+        """To the last block: a shorter retention can be set, makes room, and produce goes on by itself."""
+        with self.filled() as (broker, load, spare):
+            self.keep_less(broker)
+            load.wait_for(HURT, 20)
+            self.named(broker, "room that was kept")
+            self.recovered(broker, load, spare)
+
+    def case_a_start_on_a_disk_that_another_program_filled(self):
+        """It serves what is there, and a shorter retention makes room again."""
+        with self.filled() as (broker, load, spare):
+            broker.kill()
+            broker.restart()
+            for partition in load.partitions:
+                with Connection(broker.bootstrap) as connection:
+                    error, _, data = connection.fetch(*partition, 0)
+                    check(error == 0 and records_of(data), f"fetch from {partition} at 0: error {error}")
+            self.keep_less(broker)
+            load.wait_for(HURT, 20)
+            self.recovered(broker, load, spare)
+
+    def case_a_topic_deleted_on_a_disk_that_another_program_filled(self):
+        """Deleting a topic makes room, and what the disk refused before can be made then."""
+        with self.filled() as (broker, load, spare):
+            with Connection(broker.bootstrap) as connection:
+                error = connection.create_topic("refused", 100, LOCAL)
+                check(error == KAFKA_STORAGE_ERROR, f"creating a topic on a full disk: error {error}")
+                error = connection.delete_topic(WELL[0])
+                check(error == 0, f"deleting a topic on a full disk: error {error}")
+                load.wait_for(HURT, 20)
+                self.recovered(broker, load, spare)
+                error = connection.create_topic("refused", 100, LOCAL)
+                check(error == 0, f"creating a topic once there is room: error {error}")
+            load.stop()
+            self.verify(load, broker, HURT)
+
+    @contextlib.contextmanager
+    def filled(self):
+        """Producers at a broker whose disk has no block left, but for the room that is kept."""
         volume = self.directory / "volume"
         with volumes.small(volume, self.directory / "data", 256):
             with self.broker(stratalog_log_dir_reserve_bytes=str(1 << 20)) as broker:
-                self.topics(broker, LOCAL | {"retention.ms": "5000", "file.delete.delay.ms": "0"})
+                self.topics(broker, LOCAL | {"file.delete.delay.ms": "0"})
                 spare = volume / "data" / "spare-room"
                 with self.load(broker) as load:
-                    load.wait_for(HURT, 1000)
+                    for partition in load.partitions:
+                        load.wait_for(partition, 1000)
                     check(spare.stat().st_size == 1 << 20, "no room is kept")
                     fill(volume / "filler")
                     load.wait_for_error(HURT)
-                    load.wait_for(HURT, 20)
-                self.named(broker, "room that was kept")
-                deadline = time.monotonic() + 20
-                while not spare.exists():
-                    check(time.monotonic() < deadline, "the room is not kept again")
-                    time.sleep(0.1)
-                errors = load.partitions[HURT].errors | load.partitions[WELL].errors
-                check(errors <= RETRIABLE, f"producers heard {sorted(errors - RETRIABLE)}")
-                check("panicked at" not in broker.log_text(), "a panic in the log")
+                    yield broker, load, spare
+
+    @staticmethod
+    def keep_less(broker):
+        for topic, _ in (HURT, WELL):
+            done = processes.run([broker.binary, "topic", "alter", topic, "--set", "retention.ms=1000",
+                                  "--bootstrap-server", broker.bootstrap], 30)
+            check(done.returncode == 0, f"retention.ms of {topic} on a full disk: {done.stderr}")
+
+    @staticmethod
+    def recovered(broker, load, spare):
+        deadline = time.monotonic() + 20
+        while not spare.exists():
+            check(time.monotonic() < deadline, "the room is not kept again")
+            time.sleep(0.1)
+        errors = load.partitions[HURT].errors
+        check(errors <= RETRIABLE, f"producers heard {sorted(errors - RETRIABLE)}")
+        check("panicked at" not in broker.log_text(), "a panic in the log")
 
     def case_a_bit_flipped_in_an_offset_index(self):
         with self.broker() as broker:

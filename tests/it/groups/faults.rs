@@ -7,15 +7,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use stratalog::broker::{self, Running};
 use stratalog::clock::Clock;
 use stratalog::config::{self, Sources};
 use stratalog::platform::disk::{Disk, DiskObserver, DiskOp, FileId};
 use stratalog_protocol::ErrorCode;
-use stratalog_protocol::messages::ConsumerGroupHeartbeatRequest;
 use stratalog_protocol::messages::join_group::JoinGroupResponse;
 use stratalog_protocol::messages::offset_commit::OffsetCommitRequest;
+use stratalog_protocol::messages::{ConsumerGroupHeartbeatRequest, HeartbeatRequest};
+use stratalog_types::TopicId;
 
 use super::members::{heartbeat, join, join_of, sync_of};
 use super::offsets::{commit, commit_of, fetch};
@@ -41,6 +43,8 @@ pub async fn connect(running: &Running) -> Wire {
     Wire::connect(i32::from(running.address().port())).await
 }
 
+const OTHER: FileId = FileId(0);
+
 #[derive(Default)]
 struct FaultyDisk {
     no_space: AtomicBool,
@@ -48,14 +52,17 @@ struct FaultyDisk {
 }
 
 impl DiskObserver for FaultyDisk {
-    fn file_id(&self, _path: &Path) -> FileId {
-        FileId(0)
+    fn file_id(&self, path: &Path) -> FileId {
+        // What the metadata need lies in blocks that they have.
+        if path.extension().is_some_and(|suffix| suffix == "redb") { FileId(1) } else { OTHER }
     }
 
     fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
         match operation {
             DiskOp::Sync(_) if self.syncs_fail.load(Ordering::SeqCst) => Err(io::Error::other("input/output error")),
-            DiskOp::Write { .. } if self.no_space.load(Ordering::SeqCst) => Err(io::ErrorKind::StorageFull.into()),
+            DiskOp::Write { file: OTHER, .. } | DiskOp::Create(_) if self.no_space.load(Ordering::SeqCst) => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
             _ => Ok(()),
         }
     }
@@ -248,5 +255,45 @@ async fn a_failed_sync_acknowledges_nothing_and_members_rejoin_after_the_restart
     assert_eq!(pair.commit(9).await, ErrorCode::NONE);
     assert_eq!(fetch(&mut wire, &group, &topic, &[0]).await[0].0, 9);
     drop((pair, wire));
+    running.stop().await.unwrap();
+}
+
+/// What cannot be recovered without room is offline, and is served once there is some: its groups, too.
+#[tokio::test]
+async fn a_start_on_a_full_disk_serves_when_it_has_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start(dir.path(), Disk::default()).await;
+    let mut wire = connect(&running).await;
+    let (topic, id) = wire.topic("t", 1).await;
+    let group = wire.group("g").await;
+    assert_eq!(commit(&mut wire, &commit_of(&group, &topic, &[(0, 5)]), 9).await, [(0, ErrorCode::NONE)]);
+    drop(wire);
+    running.stop().await.unwrap();
+
+    // As after a kill, and everything is to be read again.
+    std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
+    for partition in ["__consumer_offsets-0".to_owned(), format!("{topic}-0")] {
+        std::fs::remove_file(dir.path().join(partition).join("00000000000000000000.index")).unwrap();
+    }
+    let disk = Arc::new(FaultyDisk::default());
+    disk.no_space.store(true, Ordering::SeqCst);
+    let running = start(dir.path(), Disk::observed(disk.clone())).await;
+    let mut wire = connect(&running).await;
+    let offline = running.node.partitions.offline();
+    assert_eq!(offline.len(), 2, "{offline:?}");
+    assert!(offline.iter().all(|partition| partition.reason.contains("as soon as the disk has room")), "{offline:?}");
+    assert!(running.node.partitions.get(TopicId(id), 0).is_none());
+    let request = HeartbeatRequest { group_id: group.clone(), ..HeartbeatRequest::default() };
+    assert_eq!(wire.ask(&request, 4).await.error_code, ErrorCode::NOT_COORDINATOR);
+
+    disk.no_space.store(false, Ordering::SeqCst);
+    while wire.ask(&request, 4).await.error_code != ErrorCode::UNKNOWN_MEMBER_ID {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(fetched(&mut wire, &group, &topic).await, 5);
+    assert_eq!(commit(&mut wire, &commit_of(&group, &topic, &[(0, 6)]), 9).await, [(0, ErrorCode::NONE)]);
+    assert!(running.node.partitions.offline().is_empty());
+    assert!(running.node.partitions.get(TopicId(id), 0).is_some());
+    drop(wire);
     running.stop().await.unwrap();
 }
