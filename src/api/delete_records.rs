@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::node::Node;
 use super::refusal::{Refusal, blocking};
-use crate::log::Log;
+use crate::log::{Log, LogDir};
 use crate::metadata::topic_name;
 use crate::net::RequestContext;
 use crate::partition::Partition;
@@ -48,7 +48,7 @@ pub async fn handle(
         let mut partitions = Vec::new();
         for (asked, planned) in topic.partitions.into_iter().zip(planned) {
             let outcome = match planned {
-                Ok(planned) => planned.finish(begun, deadline).await,
+                Ok(planned) => planned.finish(&begun, deadline).await,
                 Err(code) => Err(code),
             };
             partitions.push(DeleteRecordsPartitionResult {
@@ -68,14 +68,15 @@ struct Move {
     target: Offset,
 }
 
-/// Moves what can be moved with one write.
-async fn begin(moves: impl Iterator<Item = &Move>, deadline: Instant) -> Result<(), ErrorCode> {
+/// Moves what can be moved with one write for each data directory; answers those where that failed.
+async fn begin(moves: impl Iterator<Item = &Move>, deadline: Instant) -> Result<Vec<Arc<LogDir>>, ErrorCode> {
     let moves: Vec<(Arc<Log>, Offset)> = moves.map(|of| (Arc::clone(of.partition.log()), of.target)).collect();
     let moving = blocking(move || {
-        Log::advance_log_starts(&moves).map_err(|error| {
-            tracing::error!("log starts not moved: {error}");
-            Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
-        })
+        let failed = Log::advance_log_starts(&moves).into_iter().map(|(dir, error)| {
+            tracing::error!(path = %dir.path().display(), "log starts not moved: {error}");
+            dir
+        });
+        Ok(failed.collect())
     });
     in_time(moving, deadline).await
 }
@@ -96,11 +97,14 @@ impl Move {
         Ok(Move { partition, target })
     }
 
-    /// Answers the log start that holds after it. What failed for all together is not tried again for each.
-    async fn finish(self, begun: Result<(), ErrorCode>, deadline: Instant) -> Result<Offset, ErrorCode> {
+    /// Answers the log start that holds after it. What failed for a whole directory is not tried again for each.
+    async fn finish(self, begun: &Result<Vec<Arc<LogDir>>, ErrorCode>, deadline: Instant) -> Result<Offset, ErrorCode> {
         let Move { partition, target } = self;
         if partition.log_start_offset() < target {
-            begun?;
+            let failed = begun.as_ref().map_err(|code| *code)?;
+            if failed.iter().any(|dir| partition.log().is_in(dir)) {
+                return Err(ErrorCode::KAFKA_STORAGE_ERROR);
+            }
         }
         let moving = blocking(move || {
             partition.log().set_log_start_offset(target).map_err(|error| {

@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard};
 use stratalog_types::Offset;
 
 use super::append::Appender;
+use super::dir::LogDir;
 use super::error::Error;
 use super::partition_log::Log;
 use crate::platform::{lock, try_lock, write_lock};
@@ -43,22 +44,29 @@ impl Log {
 
     /// A head start for many logs that are about to be moved: one write of a data directory's checkpoint has the starts of
     /// all of its logs, and appends to them wait for it. Each is to be moved by itself then, which finds it done, or does
-    /// it: a log that somebody appends to now, or that cannot be moved, is left out. The first error is the answer, when all
-    /// directories were tried.
-    pub fn advance_log_starts(moves: &[(Arc<Log>, Offset)]) -> Result<(), Error> {
-        let mut held: Vec<Move<'_>> = moves.iter().filter_map(|(log, offset)| Move::begin(log, *offset)).collect();
-        let mut outcome = Ok(());
-        while let Some(first) = held.first() {
-            let dir = Arc::clone(&first.log.dir);
-            let of_dir: Vec<Move<'_>> = held.extract_if(.., |of| Arc::ptr_eq(&of.log.dir, &dir)).collect();
-            let starts = of_dir.iter().map(|of| (of.log.topic_partition.clone(), of.offset)).collect();
-            let written = dir.write_log_starts(starts);
-            if written.is_ok() {
-                of_dir.iter().for_each(|of| of.log.log_start.store(of.offset.0, Ordering::SeqCst));
+    /// it: a log that somebody appends to now, or that cannot be moved, is left out. Answers the directories where that
+    /// failed; the others do not wait for them.
+    pub fn advance_log_starts(moves: &[(Arc<Log>, Offset)]) -> Vec<(Arc<LogDir>, Error)> {
+        let mut failed = Vec::new();
+        let mut left: Vec<&(Arc<Log>, Offset)> = moves.iter().collect();
+        while let Some((first, _)) = left.first() {
+            let dir = Arc::clone(&first.dir);
+            let of_dir: Vec<_> = left.extract_if(.., |(log, _)| log.is_in(&dir)).collect();
+            let held: Vec<Move<'_>> = of_dir.iter().filter_map(|(log, offset)| Move::begin(log, *offset)).collect();
+            let starts: Vec<_> = held.iter().map(|of| (of.log.topic_partition.clone(), of.offset)).collect();
+            if starts.is_empty() {
+                continue;
             }
-            outcome = outcome.and(written);
+            match dir.write_log_starts(starts) {
+                Ok(()) => held.iter().for_each(|of| of.log.log_start.store(of.offset.0, Ordering::SeqCst)),
+                Err(error) => failed.push((dir, error)),
+            }
         }
-        outcome
+        failed
+    }
+
+    pub fn is_in(&self, dir: &Arc<LogDir>) -> bool {
+        Arc::ptr_eq(&self.dir, dir)
     }
 
     /// The caller holds the append lock.

@@ -55,7 +55,7 @@ impl LocalRetention {
             plan.log_start.map(|start| (Arc::clone(partition.log()), start))
         };
         let starts: Vec<(Arc<Log>, Offset)> = planned.iter().filter_map(start_of).collect();
-        Log::advance_log_starts(&starts)
+        Log::advance_log_starts(&starts).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Whether all that is left to do is to remove files.

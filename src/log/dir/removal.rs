@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stratalog_types::TopicPartition;
@@ -26,6 +27,8 @@ const NAME_BYTES_MAX: usize = 255;
 /// What is out of use and waits for its removal, by the time at which it is due.
 #[derive(Default)]
 pub struct Removals {
+    /// A directory was renamed, and a power cut may still bring it back.
+    unsynced: AtomicBool,
     waiting: Mutex<BTreeMap<i64, Vec<PathBuf>>>,
 }
 
@@ -98,6 +101,7 @@ impl LogDir {
 
     /// Partitions, their directories, and how long these keep their room. The data directory is synced once for all of
     /// them, and each checkpoint is written once. One that fails does not keep the others; the first error is the answer.
+    /// Nothing to rename is well only when all that was renamed before is durable.
     fn remove_together(&self, removing: Vec<(TopicPartition, PathBuf, i64)>) -> Result<(), Error> {
         let mut outcome = Ok(());
         let mut renamed = Vec::with_capacity(removing.len());
@@ -108,10 +112,15 @@ impl LogDir {
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        if renamed.is_empty() {
+        if renamed.is_empty() && !self.removals.unsynced.load(Ordering::SeqCst) {
             return outcome;
         }
-        self.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path))?;
+        self.removals.unsynced.store(true, Ordering::SeqCst);
+        let synced = self.disk.sync_directory(&self.path).map_err(Error::io("sync directory", &self.path));
+        if synced.is_ok() {
+            self.removals.unsynced.store(false, Ordering::SeqCst);
+        }
+        outcome = outcome.and(synced);
         let mut partitions = Vec::with_capacity(renamed.len());
         for (partition, away, delay_ms) in renamed {
             let removed = match self.removal_due(delay_ms) {
@@ -124,7 +133,7 @@ impl LogDir {
             outcome = outcome.and(removed);
             partitions.push(partition);
         }
-        outcome.and(self.forget_checkpoints(&partitions))
+        if partitions.is_empty() { outcome } else { outcome.and(self.forget_checkpoints(&partitions)) }
     }
 
     /// Removes a file that is out of use; after `delay_ms` if the disk has room for it until then. Directories are not

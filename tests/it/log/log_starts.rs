@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stratalog::log::{Error, Log, LogConfig, LogDir, LogDirOptions};
 use stratalog::platform::disk::{Disk, DiskObserver, DiskOp, FileId};
@@ -130,7 +131,7 @@ fn a_crash_between_log_starts_that_move_together_loses_none() {
         for round in [1, 2] {
             let start = |log: &Arc<Log>| Offset(round + i64::from(log.topic_partition().partition.0));
             let moves: Vec<(Arc<Log>, Offset)> = logs.iter().map(|log| (log.clone(), start(log))).collect();
-            Log::advance_log_starts(&moves).unwrap();
+            assert!(Log::advance_log_starts(&moves).is_empty());
             for log in logs {
                 assert_eq!(log.log_start_offset(), start(log));
                 promise(log);
@@ -153,11 +154,61 @@ fn log_starts_that_cannot_move_stay_and_hold_up_nobody() {
     logs[2].delete().unwrap();
     let starts = [Offset(4), Offset(RECORDS + 1), Offset(4), Offset(4)];
     let moves: Vec<(Arc<Log>, Offset)> = logs.iter().cloned().zip(starts).collect();
-    Log::advance_log_starts(&moves).unwrap();
+    assert!(Log::advance_log_starts(&moves).is_empty());
     let found: Vec<i64> = logs.iter().map(|log| log.log_start_offset().0).collect();
     assert_eq!(found, [4, 0, 0, 5]);
     assert!(matches!(logs[1].set_log_start_offset(starts[1]), Err(Error::StartPastEnd { .. })));
     let text = std::fs::read_to_string(directory.path().join("log-start-offset-checkpoint")).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| line.starts_with("events")).collect();
     assert_eq!(lines, ["events 0 4", "events 3 5"], "{text:?}");
+}
+
+/// A disk that refuses the checkpoint of log starts, and lets somebody else act before.
+struct Failing<F>(F);
+
+impl<F: Fn() + Send + Sync> DiskObserver for Failing<F> {
+    fn file_id(&self, _: &Path) -> FileId {
+        FileId::default()
+    }
+
+    fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
+        match operation {
+            DiskOp::Rename { to, .. } if to.ends_with("log-start-offset-checkpoint") => {
+                (self.0)();
+                Err(io::Error::other("planted"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Neither the error of a data directory nor its slowness reaches the logs of another.
+#[test]
+fn log_starts_of_one_directory_do_not_wait_for_another() {
+    let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    filled(bad.path());
+    filled(good.path());
+    let well = open(&open_dir(good.path()), 0);
+    let (appended, appending) = (Arc::new(AtomicBool::new(false)), Arc::clone(&well));
+    let during = {
+        let appended = Arc::clone(&appended);
+        move || {
+            let (log, appended) = (Arc::clone(&appending), Arc::clone(&appended));
+            let thread = std::thread::spawn(move || {
+                append(&log, &batch(&[RECORDS as u64], NOW_MS, 0)).unwrap();
+                appended.store(true, Ordering::SeqCst);
+            });
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while !thread.is_finished() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
+    };
+    let options = LogDirOptions { disk: Disk::observed(Arc::new(Failing(during))), ..manual_options() };
+    let hurt = open(&LogDir::open(bad.path(), options).unwrap(), 0);
+    let failed = Log::advance_log_starts(&[(hurt.clone(), Offset(4)), (well.clone(), Offset(4))]);
+    assert!(appended.load(Ordering::SeqCst), "an append waited for another directory");
+    assert_eq!((hurt.log_start_offset(), well.log_start_offset()), (Offset(0), Offset(4)));
+    assert_eq!(failed.iter().map(|(dir, _)| dir.path()).collect::<Vec<_>>(), [bad.path()]);
+    assert!(failed.iter().all(|(dir, _)| hurt.is_in(dir) && !well.is_in(dir)));
 }

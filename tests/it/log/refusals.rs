@@ -202,3 +202,25 @@ fn a_swap_waits_for_its_directory() {
     }
     assert!(completed >= 3, "{completed}");
 }
+
+/// A deletion is over when its renames are durable: also for who comes again and finds nothing to rename.
+#[test]
+fn a_deletion_whose_sync_failed_is_not_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Refusing::nothing();
+    let dir = open_on(directory.path(), &disk);
+    let log = open_log(&dir, &config());
+    add(&log).unwrap();
+    disk.refuse_open_after(0);
+    log.delete().unwrap_err();
+    assert!(dir.partitions_on_disk().unwrap().is_empty());
+    disk.refuse_open_after(0);
+    dir.remove_partitions(&[]).unwrap_err();
+    dir.remove_partitions(&[]).unwrap();
+    let left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_str().unwrap().ends_with("-delete")), "{left:?}");
+    // Nothing is owed any more.
+    disk.refuse_open_after(0);
+    dir.remove_partitions(&[]).unwrap();
+    assert!(!disk.has_refused_an_open());
+}
