@@ -38,6 +38,7 @@ use crate::platform::volume::space;
 const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
 /// Between looks for room that partitions wait for.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
+const ROOM_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// How long a request may take to arrive while others wait for its memory.
 const SLOW_REQUEST_AFTER: Duration = Duration::from_secs(10);
 /// How long a peer may leave its answers unread while others wait for their memory, beside the time that its line takes.
@@ -137,6 +138,7 @@ pub async fn start_with(config: BrokerConfig, clock: Clock, disk: Disk) -> Resul
     let mut background = JoinSet::new();
     background.spawn(maintain(node.clone(), stopped.clone()));
     background.spawn(loading);
+    background.spawn(open_waiting(node.clone(), stopped.clone()));
     background.spawn(node.groups.clone().run(stopped.clone()));
     let tier_tasks = ServiceHandle::default();
     background.spawn(tier_service(&node, &tier_tasks).run(stopped.clone()));
@@ -355,7 +357,6 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     let log = node.config.log.clone();
     let mut checkpoint = tokio::time::interval(log.recovery_checkpoint_interval.max(Duration::from_millis(100)));
     let mut measuring = tokio::time::interval(MEASURE_INTERVAL);
-    let mut looking = tokio::time::interval(ROOM_INTERVAL);
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
@@ -363,7 +364,6 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
                 let node = node.clone();
                 let _ = tokio::task::spawn_blocking(move || measure(&node)).await;
             }
-            _ = looking.tick() => open_waiting(&node).await,
             _ = checkpoint.tick() => {
                 let node = node.clone();
                 let _ = tokio::task::spawn_blocking(move || {
@@ -376,20 +376,38 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Partitions that a full disk kept offline are served, and their groups, once it has room.
-async fn open_waiting(node: &Arc<Node>) {
-    let opening = node.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let threads = opening.config.log.recovery_threads;
-        opening.partitions.open_waiting(&opening.metadata, &opening.settings(), threads)
-    });
-    match opened.await {
-        Ok(Ok(0)) | Err(_) => {}
-        Ok(Ok(partitions)) => {
-            tracing::info!(partitions, "the disk has room again: partitions that were offline are served");
+/// Serves partitions that a full disk kept offline, and their groups, once it has room; until the broker drains.
+async fn open_waiting(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
+    let mut pause = ROOM_INTERVAL;
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let (opening, draining) = (node.clone(), stopped.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let goes_on = || !*draining.borrow();
+            let late = opening.partitions.open_waiting(&opening.metadata, &opening.settings(), goes_on);
+            if late.topics.is_empty() {
+                return late;
+            }
+            // What was changed meanwhile did not reach them.
+            let _changes = opening.lock_changes();
+            let (image, settings) = (opening.image(), opening.settings());
+            let topics = late.topics.iter().filter_map(|id| image.topic_by_id(*id));
+            topics.for_each(|topic| opening.partitions.update_config(topic, &settings));
+            late
+        });
+        let Ok(late) = opened.await else { continue };
+        if !late.topics.is_empty() && !*stopped.borrow() {
+            tracing::info!(
+                topics = late.topics.len(),
+                "the disk has room again: partitions that were offline are served"
+            );
             node.groups.open().await;
         }
-        Ok(Err(error)) => tracing::error!("partitions that wait for room are not opened: {error}"),
+        // Whoever fails again reads all of its log each time.
+        pause = if late.failed > 0 { (pause * 2).min(ROOM_INTERVAL_MAX) } else { ROOM_INTERVAL };
     }
 }
 
@@ -453,7 +471,7 @@ impl Running {
         // It holds the node, and with it the directory's lock.
         let _ = self.controlling.await;
         let partitions = self.node.partitions.clone();
-        tokio::task::spawn_blocking(move || partitions.log_dirs().close()).await.map_err(|_| StopError::CutOff)??;
+        tokio::task::spawn_blocking(move || partitions.close()).await.map_err(|_| StopError::CutOff)??;
         Ok(())
     }
 }

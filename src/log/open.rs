@@ -56,6 +56,11 @@ impl Log {
         Log::load(dir, topic_partition, topic_id, config, path)
     }
 
+    /// Whether there is something to open in a partition's directory: a creation that was cut short has nothing yet.
+    pub fn is_begun(directory: &Path) -> bool {
+        has_segments(directory).unwrap_or(false)
+    }
+
     /// Whether its directory was lost, and nobody has said yet where it goes on.
     pub fn was_lost(&self) -> Result<bool, Error> {
         let path = self.path.join(names::LOST);

@@ -140,6 +140,8 @@ pub fn recover(
     let loaded = recovery.load_segments(&bases, unclean);
     if !unclean && recovery.is_not_as_stopped(&loaded) {
         unclean = true;
+        // Also when this opening fails, and comes again.
+        dir.distrust(partition);
         recovery.segments.clear();
         recovery.load_segments(&bases, unclean)?;
     } else {
@@ -249,8 +251,14 @@ impl Recovery<'_> {
     }
 
     fn set_aside(&mut self, bases: &[i64]) -> Result<(), Error> {
-        self.cut_bytes += aside::set_aside(&self.dir.disk, self.path, bases)?;
+        let bytes = aside::set_aside(&self.dir.disk, self.path, bases)?;
+        self.count_cut(bytes);
         Ok(())
+    }
+
+    fn count_cut(&mut self, bytes: u64) {
+        self.cut_bytes += bytes;
+        self.dir.metrics.log_recovery_bytes_cut.inc_by(bytes);
     }
 
     /// The epochs of every batch that is here.

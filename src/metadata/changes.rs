@@ -215,12 +215,14 @@ impl Metadata {
     }
 
     /// Raises the leader epoch of partitions after an unclean stop, all in one change: durable before their first append.
+    /// Topics that were deleted meanwhile are passed over.
     pub fn raise_leader_epochs(&self, partitions: &BTreeMap<TopicId, Vec<PartitionIndex>>) -> Result<(), Error> {
         let _changing = self.lock();
         let mut image = Image::clone(&self.image());
         let mut puts = Vec::with_capacity(partitions.len());
         for (id, partitions) in partitions {
-            let mut topic = Topic::clone(image.topic_by_id(*id).ok_or(Error::UnknownTopic)?);
+            let Some(topic) = image.topic_by_id(*id) else { continue };
+            let mut topic = Topic::clone(topic);
             for index in partitions {
                 let slot = usize::try_from(index.0).ok().and_then(|i| topic.partitions.get_mut(i));
                 let partition = slot.ok_or(Error::UnknownTopic)?;

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{DatabaseError, StorageBackend};
 
-use crate::platform::disk::{Disk, DiskFile, is_full};
+use crate::platform::disk::{Disk, DiskFile, drop_cached, is_full};
 use crate::platform::volume::set_aside;
 
-/// Set aside behind the end, when the file is opened or grows: small changes of thousands of topics.
+/// Set aside behind the end beside the file's own length: the database grows by doubling it.
 const AHEAD_BYTES: u64 = 1 << 20;
 
-/// Why a file refuses, which the database above it does not tell apart.
+/// Why the file of a store refused, which the database above it does not tell apart. The same for each time it is opened.
 #[derive(Debug, Default)]
 pub struct Refusals {
     full: AtomicBool,
@@ -23,9 +23,13 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// A write found no room.
+    /// A write found no room since [`Refusals::forget_full`].
     pub fn full(&self) -> bool {
         self.full.load(Ordering::Acquire)
+    }
+
+    pub fn forget_full(&self) {
+        self.full.store(false, Ordering::Release);
     }
 
     /// A sync failed: what the file holds and what the disk holds may differ until the process ends.
@@ -46,6 +50,8 @@ impl Refusals {
 pub struct StoreFile {
     file: DiskFile,
     refusals: Arc<Refusals>,
+    /// There was no room to set aside.
+    lacks_room: AtomicBool,
 }
 
 impl fmt::Debug for StoreFile {
@@ -55,22 +61,39 @@ impl fmt::Debug for StoreFile {
 }
 
 impl StoreFile {
-    /// Opens the file, or makes it. One handle at a time has it.
-    pub fn open(path: &Path, disk: &Disk) -> Result<(StoreFile, Arc<Refusals>), DatabaseError> {
+    pub fn open_or_create(path: &Path, disk: &Disk, refusals: &Arc<Refusals>) -> Result<StoreFile, DatabaseError> {
         let is_new = !path.try_exists()?;
         let file = disk.open_or_create(path)?;
         if let Some(directory) = path.parent().filter(|_| is_new) {
             disk.sync_directory(directory)?;
         }
+        StoreFile::of(file, refusals)
+    }
+
+    /// Opens the file, which is there.
+    pub fn open(path: &Path, disk: &Disk, refusals: &Arc<Refusals>) -> Result<StoreFile, DatabaseError> {
+        StoreFile::of(disk.open(path)?, refusals)
+    }
+
+    /// One handle at a time has the file.
+    fn of(file: DiskFile, refusals: &Arc<Refusals>) -> Result<StoreFile, DatabaseError> {
         match file.file().try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(DatabaseError::DatabaseAlreadyOpen),
             Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
         }
-        let length = file.length()?;
-        set_aside(file.file(), length..length + AHEAD_BYTES);
-        let refusals = Arc::new(Refusals::default());
-        Ok((StoreFile { file, refusals: refusals.clone() }, refusals))
+        // What an earlier process, or a write that failed, left in memory alone is not to be believed.
+        drop_cached(file.file(), 0, file.length()?);
+        let file = StoreFile { file, refusals: refusals.clone(), lacks_room: AtomicBool::new(false) };
+        file.set_room_aside()?;
+        Ok(file)
+    }
+
+    fn set_room_aside(&self) -> io::Result<()> {
+        let length = self.file.length()?;
+        let has_room = set_aside(self.file.file(), length..2 * length + AHEAD_BYTES);
+        self.lacks_room.store(!has_room, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -89,12 +112,15 @@ impl StorageBackend for StoreFile {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let before = self.file.length()?;
         self.refusals.note(self.file.resize(length))?;
-        // Cutting gives back what was set aside, too.
-        set_aside(self.file.file(), length..before.max(length) + AHEAD_BYTES);
-        Ok(())
+        // Cutting gives back what was set aside, too. What was had comes first: all of it may be more than there is.
+        set_aside(self.file.file(), length..before);
+        self.set_room_aside()
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        if self.lacks_room.load(Ordering::Acquire) {
+            self.set_room_aside()?;
+        }
         let synced = self.file.sync();
         if synced.is_err() {
             self.refusals.unsynced.store(true, Ordering::Release);
@@ -104,5 +130,10 @@ impl StorageBackend for StoreFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.refusals.note(self.file.write_at(data, offset))
+    }
+
+    fn close(&self) -> io::Result<()> {
+        // A child that was forked meanwhile may hold the file open for a moment, and its lock with it.
+        self.file.file().unlock()
     }
 }

@@ -32,11 +32,16 @@ pub enum StoreError {
     Open { path: PathBuf, reason: String },
     #[error("the disk of the metadata store {path} is full: nothing was changed; make room there and try again")]
     Full { path: PathBuf },
+    /// Until the process ends.
     #[error(
-        "a sync of the metadata store {path} failed: it is not changed any more; look at the disk, then start again, and \
-         see whether this change is there"
+        "the metadata store {path} is not changed any more: {why}; look at the disk, then start again, and see whether the \
+         last change is there"
     )]
-    Unsynced { path: PathBuf },
+    Ended { path: PathBuf, why: &'static str },
+    #[error(
+        "a change of the metadata store {path} failed ({what}), and whether it is there all the same is not known: {unread}"
+    )]
+    Unknown { path: PathBuf, what: String, unread: String },
     #[error("the metadata store failed: {0}")]
     Failed(String),
     #[error("the metadata record {key} cannot be read: {reason}")]
@@ -61,14 +66,22 @@ pub enum Change {
 pub struct Store {
     path: PathBuf,
     disk: Disk,
+    refusals: Arc<Refusals>,
+    state: Mutex<State>,
+}
+
+struct State {
     /// `None`: a change failed, and what that left could not be read yet.
-    opened: Mutex<Option<Opened>>,
+    opened: Option<Opened>,
+    /// Of the last change that its caller knows of.
+    revision: u64,
+    /// The file has a change that its caller takes for one that is not there.
+    parted: bool,
 }
 
 struct Opened {
     database: Database,
     revision: u64,
-    refusals: Arc<Refusals>,
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {
@@ -78,22 +91,36 @@ fn failed(error: impl std::fmt::Display) -> StoreError {
 impl Store {
     /// Opens the file, or makes it. Every checksum of it is looked at: a page that rots is an error, not another topic.
     pub fn open(path: &Path, disk: &Disk) -> Result<Store, StoreError> {
-        let opened = Opened::open(path, disk)?;
-        Ok(Store { path: path.to_owned(), disk: disk.clone(), opened: Mutex::new(Some(opened)) })
+        let refusals = Arc::new(Refusals::default());
+        let opened = Opened::open(path, StoreFile::open_or_create(path, disk, &refusals))?;
+        let state = State { revision: opened.revision, opened: Some(opened), parted: false };
+        Ok(Store { path: path.to_owned(), disk: disk.clone(), refusals, state: Mutex::new(state) })
     }
 
     fn read<T>(&self, act: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut slot = lock(&self.opened);
-        let opened = self.again(&mut slot)?;
-        act(&opened.database.begin_read().map_err(failed)?)
+        let mut state = lock(&self.state);
+        act(&self.opened(&mut state)?.database.begin_read().map_err(failed)?)
     }
 
-    fn again<'a>(&self, slot: &'a mut Option<Opened>) -> Result<&'a mut Opened, StoreError> {
-        let opened = match slot.take() {
+    /// The database, read again where a change failed.
+    fn opened<'a>(&self, state: &'a mut State) -> Result<&'a mut Opened, StoreError> {
+        self.check(state)?;
+        let opened = match state.opened.take() {
             Some(opened) => opened,
-            None => Opened::open(&self.path, &self.disk)?,
+            None => Opened::open(&self.path, StoreFile::open(&self.path, &self.disk, &self.refusals))?,
         };
-        Ok(slot.insert(opened))
+        state.parted = opened.revision != state.revision;
+        self.check(state)?;
+        Ok(state.opened.insert(opened))
+    }
+
+    fn check(&self, state: &State) -> Result<(), StoreError> {
+        let ended = |why| Err(StoreError::Ended { path: self.path.clone(), why });
+        match () {
+            () if self.refusals.unsynced() => ended("a sync of it failed"),
+            () if state.parted => ended("a change that was answered as failed is in it"),
+            () => Ok(()),
+        }
     }
 
     /// `None`: nobody wrote it down yet.
@@ -151,42 +178,55 @@ impl Store {
     }
 
     fn write(&self, act: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>) -> Result<u64, StoreError> {
-        let mut slot = lock(&self.opened);
-        let opened = self.again(&mut slot)?;
-        let before = opened.revision;
-        let error = match opened.write(act) {
-            Ok(()) => return Ok(opened.revision),
-            Err(_) if opened.refusals.unsynced() => return Err(StoreError::Unsynced { path: self.path.clone() }),
-            Err(_) if opened.refusals.full() => StoreError::Full { path: self.path.clone() },
+        let mut state = lock(&self.state);
+        self.refusals.forget_full();
+        let written = self.opened(&mut state)?.write(act);
+        let error = match written {
+            Ok(revision) => {
+                state.revision = revision;
+                return Ok(revision);
+            }
+            Err(_) if self.refusals.full() => StoreError::Full { path: self.path.clone() },
             Err(error) => error,
         };
         tracing::error!(path = %self.path.display(), %error, "a change of the metadata failed");
         // The database takes nothing after a write that failed. It is read again, for what is there of the change, too.
-        *slot = None;
-        match self.again(&mut slot) {
-            Ok(again) if again.revision > before => Ok(again.revision),
-            Ok(_) => Err(error),
-            Err(unread) => {
-                tracing::error!(path = %self.path.display(), error = %unread, "the next change reads the metadata again");
-                Err(error)
-            }
+        state.opened = None;
+        self.check(&state)?;
+        let file = StoreFile::open(&self.path, &self.disk, &self.refusals);
+        let opened = Opened::open(&self.path, file).map_err(|unread| StoreError::Unknown {
+            path: self.path.clone(),
+            what: error.to_string(),
+            unread: unread.to_string(),
+        });
+        self.check(&state)?;
+        let revision = state.opened.insert(opened?).revision;
+        if revision == state.revision {
+            return Err(error);
         }
+        state.parted = revision != state.revision + 1;
+        self.check(&state)?;
+        state.revision = revision;
+        Ok(revision)
     }
 }
 
 impl Opened {
-    fn open(path: &Path, disk: &Disk) -> Result<Opened, StoreError> {
-        let unreadable = |error: DatabaseError| match &error {
-            DatabaseError::Storage(StorageError::Io(source)) if is_full(source) => {
-                StoreError::Full { path: path.to_owned() }
+    fn open(path: &Path, file: Result<StoreFile, DatabaseError>) -> Result<Opened, StoreError> {
+        let unreadable = |error: DatabaseError| {
+            let path = path.to_owned();
+            match &error {
+                DatabaseError::Storage(StorageError::Io(source)) if is_full(source) => StoreError::Full { path },
+                DatabaseError::Storage(StorageError::Io(_)) | DatabaseError::DatabaseAlreadyOpen => {
+                    StoreError::Open { path, reason: error.to_string() }
+                }
+                _ => {
+                    StoreError::Open { path, reason: format!("{error}; put it back from a copy of the data directory") }
+                }
             }
-            _ => StoreError::Open {
-                path: path.to_owned(),
-                reason: format!("{error}; put it back from a copy of the data directory"),
-            },
         };
+        let file = file.map_err(unreadable)?;
         // A damaged file may make the library panic; what it was doing then is dropped with it.
-        let (file, refusals) = StoreFile::open(path, disk).map_err(unreadable)?;
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let mut database = Builder::new().create_with_backend(file)?;
             let whole = database.check_integrity()?;
@@ -202,7 +242,7 @@ impl Opened {
                 "the metadata store was damaged and is again what its checksums vouch for: the last change may be missing"
             );
         }
-        let mut opened = Opened { database, revision: 0, refusals };
+        let mut opened = Opened { database, revision: 0 };
         opened.create_tables()?;
         opened.revision = revision(&opened.database.begin_read().map_err(failed)?)?;
         Ok(opened)
@@ -221,14 +261,15 @@ impl Opened {
         write.commit().map_err(failed)
     }
 
-    fn write(&mut self, act: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    /// Durable when this returns; answers the revision.
+    fn write(&mut self, act: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>) -> Result<u64, StoreError> {
         let write = self.database.begin_write().map_err(failed)?;
         let revision = self.revision + 1;
         act(&write)?;
         write.open_table(STATE).map_err(failed)?.insert(REVISION, revision).map_err(failed)?;
         write.commit().map_err(failed)?;
         self.revision = revision;
-        Ok(())
+        Ok(revision)
     }
 }
 

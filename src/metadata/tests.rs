@@ -220,6 +220,80 @@ fn after_a_failed_sync_nothing_is_changed() {
     open(&dir).create_topic(new("third", 1)).unwrap();
 }
 
+/// Refuses one write, and from then on so many operations of another kind.
+struct Twice {
+    writes_left: AtomicI64,
+    then: fn(&DiskOp<'_>) -> bool,
+    then_left: AtomicI64,
+}
+
+impl DiskObserver for Twice {
+    fn file_id(&self, _: &Path) -> FileId {
+        FileId::default()
+    }
+
+    fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
+        if self.writes_left.load(Ordering::SeqCst) < 0 {
+            let refuses = (self.then)(&operation) && self.then_left.fetch_sub(1, Ordering::SeqCst) > 0;
+            return if refuses { Err(Errno::IO.into()) } else { Ok(()) };
+        }
+        if writes(&operation) && self.writes_left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            return Err(Errno::NOSPC.into());
+        }
+        Ok(())
+    }
+}
+
+/// A write fails, and then what finds out what that left: who was answered last knows what is in the store, or nothing is
+/// answered any more.
+#[test]
+fn a_second_fault_leaves_nobody_in_the_dark() {
+    let opens = |operation: &DiskOp<'_>| matches!(operation, DiskOp::OpenToWrite(_));
+    let kinds: [fn(&DiskOp<'_>) -> bool; 3] = [writes, syncs, opens];
+    let (mut ended, mut went_on) = (0, 0);
+    for (kind, then) in kinds.into_iter().enumerate() {
+        for (shrinks, times) in [(false, 3), (true, 1)] {
+            for at in 0.. {
+                let what = format!("kind {kind}, {times} times, shrinks: {shrinks}, write {at}");
+                let dir = tempfile::tempdir().unwrap();
+                let left = |number| AtomicI64::new(number);
+                let disk = Arc::new(Twice { writes_left: left(i64::MAX), then, then_left: left(times) });
+                let metadata = open_on(&dir.path().join("metadata.redb"), &Disk::observed(disk.clone())).unwrap();
+                let large =
+                    NewTopic { configs: BTreeMap::from([("a".into(), "b".repeat(1 << 20))]), ..new("large", 1) };
+                let there = shrinks.then(|| metadata.create_topic(large.clone()).unwrap());
+                disk.writes_left.store(at, Ordering::SeqCst);
+                let first = match &there {
+                    Some(there) => metadata.delete_topic(there.id).map(drop),
+                    None => metadata.create_topic(large).map(drop),
+                };
+                let after: Vec<bool> =
+                    (0..4).map(|number| metadata.create_topic(new(&format!("after-{number}"), 1)).is_ok()).collect();
+                let met = disk.writes_left.load(Ordering::SeqCst) < 0;
+                let shown = names(&metadata);
+                drop(metadata);
+                let found = names(&open(&dir));
+                let made = |(name, _): &&(String, usize)| name != "large";
+                assert!(
+                    shown.iter().filter(made).all(|topic| found.contains(topic)),
+                    "{what}: {shown:?}, not {found:?}"
+                );
+                if after.last() == Some(&true) {
+                    assert_eq!(found, shown, "{what}: {first:?}, {after:?}");
+                }
+                match after.last() {
+                    Some(true) => went_on += 1,
+                    _ => ended += 1,
+                }
+                if !met {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(ended > 10 && went_on > 10, "{ended} ended, {went_on} went on");
+}
+
 /// A disk without any room: the store opens, and what fits into its file is taken.
 #[test]
 fn a_full_disk_takes_what_fits_into_the_file() {

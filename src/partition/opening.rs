@@ -10,7 +10,7 @@
 mod placing;
 mod threads;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -26,7 +26,7 @@ use super::registry::{OfflinePartition, Partitions, Slot, count};
 use super::tier::{Tiered, TopicFacts, chain};
 use crate::config::{Settings, TopicConfig};
 use crate::log::{self, Log, LogConfig, LogDir};
-use crate::metadata::{Image, Metadata, Topic};
+use crate::metadata::{self, Image, Metadata, StoreError, Topic};
 use crate::platform::lock;
 
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +40,10 @@ pub enum OpenError {
     TierNotConfigured,
     #[error("no data directory takes a new partition: {0}")]
     NoDirectory(String),
+    #[error("its new leader epoch cannot be written: {0}")]
+    NoRoomForEpoch(String),
     #[error(transparent)]
-    Metadata(#[from] crate::metadata::Error),
+    Metadata(#[from] metadata::Error),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
@@ -73,6 +75,23 @@ impl TopicTerms {
     }
 }
 
+/// What became of partitions that waited for room.
+#[derive(Debug, Default)]
+pub struct OpenedLate {
+    /// Those with a partition that is served now.
+    pub topics: BTreeSet<TopicId>,
+    /// Partitions that were tried and failed again.
+    pub failed: usize,
+}
+
+/// What became of one.
+enum Late {
+    Served(TopicId),
+    Failed,
+    /// There is no room yet, or it is gone.
+    Waits,
+}
+
 /// A log on its way to become a partition.
 struct Opened {
     log: Arc<Log>,
@@ -100,41 +119,59 @@ impl Partitions {
         Ok(())
     }
 
-    /// Opens what could not be opened because the disk was full, once it has room. Blocks. Answers how many are served now.
-    pub fn open_waiting(&self, metadata: &Metadata, settings: &Settings, threads: usize) -> Result<usize, OpenError> {
-        if !self.offline().iter().any(|offline| offline.waits_for_room) {
-            return Ok(0);
-        }
-        let _changing = lock(&self.changing);
-        let image = metadata.image();
-        let mut wanted = Vec::new();
-        for topic in image.topics() {
-            let slots = self.slots(topic.id);
-            let waiting = slots.iter().filter_map(Slot::waiting);
-            let mut terms = None;
-            for (offline, path) in waiting {
-                let home = self.log_dirs.online().find(|dir| path.parent() == Some(dir.path()));
-                let Some(home) = home.filter(|dir| !dir.is_short_of_room()) else { continue };
-                let terms = terms.get_or_insert_with(|| TopicTerms::of(topic.clone(), settings)).clone();
-                let topic_partition = offline.topic_partition.clone();
-                wanted.push(Wanted { terms, topic_partition, home: home.clone(), there: There::Directory });
+    /// Opens what could not be opened for want of room, where there is some; one partition after the other, as long as
+    /// `goes_on`. Blocks. Configs that change meanwhile are not in what is opened.
+    pub fn open_waiting(&self, metadata: &Metadata, settings: &Settings, goes_on: impl Fn() -> bool) -> OpenedLate {
+        let mut late = OpenedLate::default();
+        for offline in self.offline().iter().filter(|offline| offline.waits_for_room) {
+            if !goes_on() {
+                break;
+            }
+            match self.open_late(metadata, settings, offline) {
+                Ok(Late::Served(topic)) => drop(late.topics.insert(topic)),
+                Ok(Late::Waits) => {}
+                Ok(Late::Failed) => late.failed += 1,
+                Err(error) => {
+                    tracing::error!(partition = %offline.topic_partition, "it waits for room and is not opened: {error}");
+                    late.failed += 1;
+                }
             }
         }
-        let asked = image.tier_owner_epoch.is_some();
-        let opened = self.bring_up(metadata, wanted, threads, asked)?;
-        let mut served = 0;
+        late
+    }
+
+    fn open_late(
+        &self,
+        metadata: &Metadata,
+        settings: &Settings,
+        offline: &Arc<OfflinePartition>,
+    ) -> Result<Late, OpenError> {
+        let Some(path) = offline.path.as_deref() else { return Ok(Late::Waits) };
+        let home = self.log_dirs.online().find(|dir| path.parent() == Some(dir.path()));
+        let Some(home) = home.filter(|dir| !dir.is_short_of_room()) else { return Ok(Late::Waits) };
+        // Neither is its topic deleted meanwhile, nor made again.
+        let _changing = lock(&self.changing);
+        let image = metadata.image();
+        let topic_partition = offline.topic_partition.clone();
+        let Some(topic) = image.topic(&topic_partition.topic) else { return Ok(Late::Waits) };
+        let is_it = |slot: &Slot| matches!(slot, Slot::Offline(found) if Arc::ptr_eq(found, offline));
+        let Some(at) = self.slots(topic.id).iter().position(is_it) else { return Ok(Late::Waits) };
+        let there = if Log::is_begun(path) { There::Directory } else { There::Lost };
+        let terms = TopicTerms::of(topic.clone(), settings);
+        let wanted = Wanted { terms, topic_partition, home: home.clone(), there };
+        let mut opened = self.bring_up(metadata, vec![wanted], 1, image.tier_owner_epoch.is_some())?;
+        let Some(slot) = opened.drain().next().map(|(_, slot)| slot) else { return Ok(Late::Waits) };
+        let is_served = slot.served().is_some();
         let mut by_topic = self.by_topic.write().unwrap_or_else(PoisonError::into_inner);
-        for ((id, index), slot) in opened {
-            let Some(slots) = by_topic.get_mut(&id) else { continue };
+        if let Some(slots) = by_topic.get_mut(&topic.id) {
             let mut changed = slots.to_vec();
-            if let Some(place) = usize::try_from(index.0).ok().and_then(|at| changed.get_mut(at)) {
-                served += usize::from(slot.served().is_some());
+            if let Some(place) = changed.get_mut(at) {
                 *place = slot;
             }
             *slots = changed.into();
+            self.metrics.partitions.inc_by(count(usize::from(is_served)));
         }
-        self.metrics.partitions.inc_by(count(served));
-        Ok(served)
+        Ok(if is_served { Late::Served(topic.id) } else { Late::Failed })
     }
 
     /// Opens partitions, those that stopped uncleanly with a new leader epoch.
@@ -152,15 +189,22 @@ impl Partitions {
                 unclean.entry(wanted.terms.topic.id).or_default().push(wanted.topic_partition.partition);
             }
         }
-        if !unclean.is_empty() {
-            metadata.raise_leader_epochs(&unclean)?;
-        }
+        let raised = if unclean.is_empty() { Ok(()) } else { metadata.raise_leader_epochs(&unclean) };
+        let no_room = match raised {
+            Ok(()) => None,
+            Err(error @ metadata::Error::Store(StoreError::Full { .. })) => Some(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
         let image = metadata.image();
         let mut slots = HashMap::with_capacity(opened.len());
         for (wanted, opened) in opened {
             let (id, index) = (wanted.terms.topic.id, wanted.topic_partition.partition);
             let epoch = leader_epoch(&image, id, index);
-            let slot = match opened.and_then(|opened| self.serve(&wanted, opened, epoch)) {
+            let served = opened.and_then(|opened| match &no_room {
+                Some(reason) if opened.unclean => Err(OpenError::NoRoomForEpoch(reason.clone())),
+                Some(_) | None => self.serve(&wanted, opened, epoch),
+            });
+            let slot = match served {
                 Ok(partition) => Slot::Served(partition),
                 Err(error) => {
                     let path = wanted.home.path().join(wanted.topic_partition.to_string());
@@ -219,7 +263,6 @@ impl Partitions {
         };
         let failed = |source| OpenError::Log { topic_partition: topic_partition.clone(), source };
         let log = log.map_err(failed)?;
-        self.metrics.log_recovery_bytes_cut.inc_by(log.cut_bytes());
         let lost = log.was_lost().map_err(failed)?;
         // What is left of a lost directory does not say whether it was ever tiered: then the bucket does.
         let tiered = self.open_tiered(&log, &terms.config, &terms.facts, lost && tier_asked)?;

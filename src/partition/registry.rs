@@ -5,7 +5,7 @@
 //! directories; `open_all` removes what the intent still names.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use stratalog_types::{TopicId, TopicPartition};
@@ -44,14 +44,6 @@ impl Slot {
         match self {
             Slot::Served(partition) => Some(partition),
             Slot::Offline(_) => None,
-        }
-    }
-
-    /// What could not be opened for want of room, and its directory.
-    pub(super) fn waiting(&self) -> Option<(&OfflinePartition, &Path)> {
-        match self {
-            Slot::Offline(offline) if offline.waits_for_room => Some((offline.as_ref(), offline.path.as_deref()?)),
-            Slot::Offline(_) | Slot::Served(_) => None,
         }
     }
 
@@ -126,6 +118,12 @@ impl Partitions {
     pub fn all(&self) -> Vec<Arc<Partition>> {
         let by_topic = self.by_topic.read().unwrap_or_else(PoisonError::into_inner);
         by_topic.values().flat_map(|slots| slots.iter().filter_map(Slot::served).cloned()).collect()
+    }
+
+    /// The clean stop of every data directory. Waits for a partition that is being opened, or made, or removed.
+    pub fn close(&self) -> Result<(), log::Error> {
+        let _changing = lock(&self.changing);
+        self.log_dirs.close()
     }
 
     /// Every partition that could not be opened.

@@ -250,18 +250,20 @@ impl DiskFile {
         self.file.set_len(length)
     }
 
-    /// Cuts the file, or makes it longer by zeros that have their blocks. A growth that fails leaves the length.
+    /// Cuts the file, or makes it longer by zeros that have their blocks.
     pub fn resize(&self, length: u64) -> io::Result<()> {
         self.disk.before(DiskOp::Truncate { file: self.id, length })?;
         let before = self.length()?;
-        if length <= before {
-            return self.file.set_len(length);
-        }
-        allocate(&self.file, before..length).inspect_err(|_| {
-            if let Err(error) = self.file.set_len(before) {
-                tracing::warn!(%error, "room that was taken in vain is not given back");
+        if length > before
+            && let Err(error) = allocate(&self.file, before..length)
+        {
+            // Where blocks are reserved the length is as it was, and what is behind it stays.
+            if self.length()? != before {
+                self.file.set_len(before)?;
             }
-        })
+            return Err(error);
+        }
+        self.file.set_len(length)
     }
 
     /// `fdatasync`: the bytes and the length are durable when this returns. A failure is final: the kernel may have

@@ -22,16 +22,12 @@ pub fn space(path: &Path) -> io::Result<Space> {
     })
 }
 
-/// Gives a range of a file that was not written yet its blocks, whatever is written elsewhere afterwards. The file reaches
-/// to its end, at least.
+/// Gives a range of a file that was not written yet its blocks, whatever is written elsewhere afterwards. The file may
+/// reach to the end of it then, or be as long as before.
 pub fn allocate(file: &File, range: Range<u64>) -> io::Result<()> {
-    if range.is_empty() {
-        return Ok(());
-    }
-    #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), range.start, range.end - range.start) {
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        allocated => return Ok(allocated?),
+    match reserve(file, &range) {
+        Some(reserved) => return reserved,
+        None => tracing::debug!("no blocks are reserved here: zeros are written"),
     }
     let zeros = [0; 64 << 10];
     let mut at = range.start;
@@ -43,14 +39,29 @@ pub fn allocate(file: &File, range: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets blocks aside behind the end of a file, for it to grow into. Where the system has no such thing, or no room,
-/// nothing happens.
-pub fn set_aside(file: &File, range: Range<u64>) {
+/// Sets blocks aside behind the end of a file, for it to grow into. False: there is no room. Where the system has no such
+/// thing nothing happens.
+pub fn set_aside(file: &File, range: Range<u64>) -> bool {
+    reserve(file, &range).is_none_or(|reserved| reserved.is_ok())
+}
+
+/// Blocks for a range, without a change of the length. `None`: the file system has no such thing.
+fn reserve(file: &File, range: &Range<u64>) -> Option<io::Result<()>> {
+    if range.is_empty() {
+        return Some(Ok(()));
+    }
     #[cfg(target_os = "linux")]
-    if !range.is_empty() {
+    {
+        use rustix::io::Errno;
         let keep_size = rustix::fs::FallocateFlags::KEEP_SIZE;
-        let _ = rustix::fs::fallocate(file, keep_size, range.start, range.end - range.start);
+        match rustix::fs::fallocate(file, keep_size, range.start, range.end - range.start) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => None,
+            reserved => Some(reserved.map_err(Into::into)),
+        }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = (file, range);
+    {
+        let _ = file;
+        None
+    }
 }

@@ -203,7 +203,7 @@ impl LogDir {
         self.was_clean && !lock(&self.distrusted).contains(partition)
     }
 
-    pub(super) fn distrust(&self, partition: &TopicPartition) {
+    pub(in crate::log) fn distrust(&self, partition: &TopicPartition) {
         lock(&self.distrusted).insert(partition.clone());
     }
 

@@ -13,7 +13,6 @@ use crate::log::error::Error;
 use crate::log::names;
 use crate::platform::disk::{Disk, is_full};
 use crate::platform::lock;
-use crate::platform::volume::allocate;
 
 /// Several checkpoints of thousands of partitions.
 const SPARE_BYTES: u64 = 1 << 20;
@@ -48,7 +47,7 @@ impl Spare {
         }
         if !is_whole(&self.path) {
             let made = disk.create(&self.path).and_then(|file| {
-                allocate(file.file(), 0..SPARE_BYTES)?;
+                file.resize(SPARE_BYTES)?;
                 file.sync()
             });
             if let Err(error) = made {

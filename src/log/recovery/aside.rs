@@ -1,8 +1,8 @@
 //! Bytes that are no part of a log any more, kept for a person to look at.
 //!
-//! Order of effects of a cut: the bytes go to a `.cut` file, which is synced, then the segment is truncated and synced:
-//! what is appended next must not meet them again; later segments are renamed away, newest first. A crash in between
-//! repeats the cut.
+//! Order of effects of a cut: later segments are renamed away, newest first; the bytes go to a `.cut` file, which is synced,
+//! then the segment is truncated and synced: what is appended next must not meet them again. A crash in between repeats the
+//! cut.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,13 @@ pub fn cut(disk: &Disk, directory: &Path, base: i64, log: &DiskFile, from: u64, 
     let path = names::offset_file(directory, base, names::LOG_SUFFIX);
     let size_bytes = log.length().map_err(Error::io("look at", &path))?;
     let aside = free_name(directory, base, from, names::CUT_SUFFIX);
-    copy_aside(disk, log, from, size_bytes, &aside).map_err(Error::io("copy a torn tail to", &aside))?;
+    copy_aside(disk, log, from, size_bytes, &aside).map_err(|error| {
+        // What was copied of it is still there, and the room is needed.
+        if let Err(left) = disk.unlink_if_exists(&aside) {
+            tracing::warn!(path = %aside.display(), "part of a torn tail is not removed: {left}");
+        }
+        Error::io("copy a torn tail to", &aside)(error)
+    })?;
     disk.sync_directory(directory).map_err(Error::io("sync directory", directory))?;
     log.truncate(from).and_then(|()| log.sync()).map_err(Error::io("recover", &path))?;
     let bytes = size_bytes - from;

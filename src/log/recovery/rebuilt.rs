@@ -66,8 +66,7 @@ impl Recovery<'_> {
             self.keep_hole(base)?;
         }
         self.check_overlap(base)?;
-        self.rebuilt(base, found, later.first().copied())?;
-        Ok(ControlFlow::Continue(()))
+        self.rebuilt(base, found, later)
     }
 
     /// Notes a hole that Kafka's cleaner left: with the first append nothing tells any more that it was Kafka's.
@@ -79,8 +78,9 @@ impl Recovery<'_> {
     }
 
     /// Takes over what a walk found. A bad end is cut, unless it is damage.
-    fn rebuilt(&mut self, base: i64, mut found: Walk, next: Option<i64>) -> Result<(), Error> {
+    fn rebuilt(&mut self, base: i64, mut found: Walk, later: &[i64]) -> Result<ControlFlow<()>, Error> {
         let reached = Offset(found.next_offset);
+        let mut next = later.first().copied();
         if let Some(Bad { what, is_misplaced }) = found.bad.take() {
             let until = found.resumes_at.map_or(next, |(_, offset)| Some(offset));
             let is_end = match self.recovery_point {
@@ -91,7 +91,13 @@ impl Recovery<'_> {
                 let until = until.map_or_else(|| self.recovery_point.or(reached), Offset).max(reached.next());
                 return Err(self.damage(base, found.end_position, reached, until, what));
             }
-            self.cut_bytes += aside::cut(&self.dir.disk, self.path, base, &found.log, found.end_position, &what)?;
+            if next.is_some_and(|next| next > found.next_offset && self.recovery_point.is_below(next)) {
+                // Before the cut: behind it, nothing tells that what is missing there is no hole of a compaction.
+                self.set_aside(later)?;
+                next = None;
+            }
+            let cut = aside::cut(&self.dir.disk, self.path, base, &found.log, found.end_position, &what)?;
+            self.count_cut(cut);
         }
         self.epochs.truncate_from_end(reached.max(self.recovery_point.or(Offset::ZERO)));
         // Only news: a segment's first batch continues an epoch that began before it.
@@ -113,7 +119,7 @@ impl Recovery<'_> {
         self.bytes_since_index_entry = found.bytes_since_index_entry;
         self.first_timestamp = found.first_timestamp;
         self.first_rebuilt.get_or_insert(base);
-        Ok(())
+        Ok(if next.is_none() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     /// Writes what the index files lack of a walk, or all of it.

@@ -57,7 +57,7 @@ def stop(child: subprocess.Popen, kill: bool = False, timeout_s: float = 60) -> 
 def freeze(child: subprocess.Popen) -> None:
     """Returns when no thread of `child` runs any more, Linux only: a call into the kernel is finished first."""
     child.send_signal(signal.SIGSTOP)
-    while not all(state in "Tt" for state in _thread_states(child.pid)):
+    while child.poll() is None and not all(state in "Tt" for state in _thread_states(child.pid)):
         time.sleep(0.0005)
 
 

@@ -265,12 +265,14 @@ async fn a_start_on_a_full_disk_serves_when_it_has_room() {
     let running = start(dir.path(), Disk::default()).await;
     let mut wire = connect(&running).await;
     let (topic, id) = wire.topic("t", 1).await;
+    let (lost, lost_id) = wire.topic("lost", 1).await;
     let group = wire.group("g").await;
     assert_eq!(commit(&mut wire, &commit_of(&group, &topic, &[(0, 5)]), 9).await, [(0, ErrorCode::NONE)]);
     drop(wire);
     running.stop().await.unwrap();
 
-    // As after a kill, and everything is to be read again.
+    // As after a kill, and everything is to be read again; one is to be made again.
+    std::fs::remove_dir_all(dir.path().join(format!("{lost}-0"))).unwrap();
     std::fs::remove_file(dir.path().join(".kafka_cleanshutdown")).unwrap();
     for partition in ["__consumer_offsets-0".to_owned(), format!("{topic}-0")] {
         std::fs::remove_file(dir.path().join(partition).join("00000000000000000000.index")).unwrap();
@@ -280,7 +282,7 @@ async fn a_start_on_a_full_disk_serves_when_it_has_room() {
     let running = start(dir.path(), Disk::observed(disk.clone())).await;
     let mut wire = connect(&running).await;
     let offline = running.node.partitions.offline();
-    assert_eq!(offline.len(), 2, "{offline:?}");
+    assert_eq!(offline.len(), 3, "{offline:?}");
     assert!(offline.iter().all(|partition| partition.reason.contains("as soon as the disk has room")), "{offline:?}");
     assert!(running.node.partitions.get(TopicId(id), 0).is_none());
     let request = HeartbeatRequest { group_id: group.clone(), ..HeartbeatRequest::default() };
@@ -292,8 +294,12 @@ async fn a_start_on_a_full_disk_serves_when_it_has_room() {
     }
     assert_eq!(fetched(&mut wire, &group, &topic).await, 5);
     assert_eq!(commit(&mut wire, &commit_of(&group, &topic, &[(0, 6)]), 9).await, [(0, ErrorCode::NONE)]);
-    assert!(running.node.partitions.offline().is_empty());
-    assert!(running.node.partitions.get(TopicId(id), 0).is_some());
+    while !running.node.partitions.offline().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for topic in [id, lost_id] {
+        assert!(running.node.partitions.get(TopicId(topic), 0).is_some());
+    }
     drop(wire);
     running.stop().await.unwrap();
 }

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stratalog::log::Log;
+use stratalog::log::{Log, LogConfig, LogDir, LogDirOptions};
+use stratalog::platform::disk::Disk;
 use stratalog_protocol::records::{BatchBuilder, NewRecord};
+use stratalog_types::Offset;
 
-use super::super::crash_disk::CrashDisk;
+use super::super::crash_disk::{CrashDisk, Unsynced};
 use super::super::damage::*;
 use super::super::harness::*;
 use super::{Moment, at_every_step, is_kept, open, open_on, scratch};
@@ -115,4 +117,50 @@ fn segments_behind_a_torn_one_are_set_aside() {
             assert!(is_kept(moment.image, ".cut", bytes), "{}: {} bytes are gone", moment.what, bytes.len());
         }
     });
+}
+
+/// A log that Kafka compacts, torn in the middle: what lies behind the tear is no part of it, wherever a start of it is cut
+/// short. Once the tear was gone and nothing else, a hole of Kafka's cleaner would look the same.
+#[test]
+fn what_lies_behind_a_tear_stays_away_when_the_start_is_cut_short() {
+    let config = LogConfig { segment_bytes: 130, may_have_holes: true, ..LogConfig::default() };
+    let origin = tempfile::tempdir().unwrap();
+    let path = {
+        let dir = open_dir(origin.path());
+        let log = open_log(&dir, &config);
+        for value in 0..6 {
+            append(&log, &batch(&[value, value + 100], NOW_MS, 0)).unwrap();
+        }
+        dir.close().unwrap();
+        log.path().to_owned()
+    };
+    std::fs::remove_file(origin.path().join(".kafka_cleanshutdown")).unwrap();
+    std::fs::write(origin.path().join("recovery-point-offset-checkpoint"), "0\n1\nevents 0 2\n").unwrap();
+    std::fs::write(path.join("leader-epoch-checkpoint"), "0\n1\n1 0\n").unwrap();
+    let torn = path.join("00000000000000000004.log");
+    let file = std::fs::File::options().write(true).open(&torn).unwrap();
+    file.set_len(torn.metadata().unwrap().len() - 3).unwrap();
+
+    let recorded = tempfile::tempdir().unwrap();
+    copy(origin.path(), recorded.path());
+    let disk = Arc::new(CrashDisk::of(recorded.path()));
+    let before = disk.operations();
+    let expected: Vec<(i64, u64)> =
+        (0..2).flat_map(|at| [(2 * at, at as u64), (2 * at + 1, at as u64 + 100)]).collect();
+    {
+        let options = LogDirOptions { disk: Disk::observed(disk.clone()), ..manual_options() };
+        let log = open_log(&LogDir::open(recorded.path(), options).unwrap(), &config);
+        assert_eq!(read_all(&log, Offset(0), 300), expected);
+        assert!(log.cut_bytes() > 0);
+    }
+    assert!(disk.operations() > before + 5);
+    for operations in before..=disk.operations() {
+        for unsynced in [Unsynced::Lost, Unsynced::Kept] {
+            let image = tempfile::tempdir().unwrap();
+            disk.build_image(recorded.path(), operations, unsynced, image.path());
+            let what = format!("{unsynced:?} after operation {operations}: {}", disk.describe(operations));
+            let log = open_log(&open_dir(image.path()), &config);
+            assert_eq!(read_all(&log, Offset(0), 300), expected, "{what}");
+        }
+    }
 }
