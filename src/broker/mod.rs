@@ -398,7 +398,11 @@ async fn open_waiting(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
             topics.for_each(|topic| opening.partitions.update_config(topic, &settings));
             late
         });
-        let Ok(late) = opened.await else { continue };
+        let longer = (pause * 2).min(ROOM_INTERVAL_MAX);
+        let Ok(late) = opened.await else {
+            pause = longer;
+            continue;
+        };
         if !late.topics.is_empty() && !*stopped.borrow() {
             tracing::info!(
                 topics = late.topics.len(),
@@ -407,7 +411,7 @@ async fn open_waiting(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
             node.groups.open().await;
         }
         // Whoever fails again reads all of its log each time.
-        pause = if late.failed > 0 { (pause * 2).min(ROOM_INTERVAL_MAX) } else { ROOM_INTERVAL };
+        pause = if late.failed > 0 && late.topics.is_empty() { longer } else { ROOM_INTERVAL };
     }
 }
 

@@ -14,6 +14,8 @@ use crate::platform::volume::set_aside;
 
 /// Set aside behind the end beside the file's own length: the database grows by doubling it.
 const AHEAD_BYTES: u64 = 1 << 20;
+/// What is set aside leaves so much to others: logs need some to be recovered.
+const LEFT_BYTES: u64 = 16 << 20;
 
 /// Why the file of a store refused, which the database above it does not tell apart. The same for each time it is opened.
 #[derive(Debug, Default)]
@@ -91,7 +93,7 @@ impl StoreFile {
 
     fn set_room_aside(&self) -> io::Result<()> {
         let length = self.file.length()?;
-        let has_room = set_aside(self.file.file(), length..2 * length + AHEAD_BYTES);
+        let has_room = set_aside(self.file.file(), length..2 * length + AHEAD_BYTES, LEFT_BYTES);
         self.lacks_room.store(!has_room, Ordering::Release);
         Ok(())
     }
@@ -113,7 +115,7 @@ impl StorageBackend for StoreFile {
         let before = self.file.length()?;
         self.refusals.note(self.file.resize(length))?;
         // Cutting gives back what was set aside, too. What was had comes first: all of it may be more than there is.
-        set_aside(self.file.file(), length..before);
+        set_aside(self.file.file(), length..before, 0);
         self.set_room_aside()
     }
 

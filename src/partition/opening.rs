@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use stratalog_tiering::manifest::ManifestError;
 use stratalog_tiering::manifest::local_copy::{Found, LocalCopy};
@@ -26,7 +27,7 @@ use super::registry::{OfflinePartition, Partitions, Slot, count};
 use super::tier::{Tiered, TopicFacts, chain};
 use crate::config::{Settings, TopicConfig};
 use crate::log::{self, Log, LogConfig, LogDir};
-use crate::metadata::{self, Image, Metadata, StoreError, Topic};
+use crate::metadata::{self, Image, Metadata, StoreError, Topic, topic_name};
 use crate::platform::lock;
 
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +49,19 @@ pub enum OpenError {
     Manifest(#[from] ManifestError),
 }
 
+impl OpenError {
+    /// Whether room is all that is missing.
+    fn waits_for_room(&self) -> bool {
+        matches!(self, OpenError::NoRoomForEpoch(_) | OpenError::Log { source: log::Error::StorageFull { .. }, .. })
+    }
+}
+
 /// Partitions of a new topic that are made at a time. Each waits for half a dozen syncs, one after the other; those of
 /// different partitions share the disk's own commits.
 const CREATING_THREADS_MAX: usize = 16;
+/// Of late openings.
+const LATE_ROUND: Duration = Duration::from_secs(1);
+
 /// What the partitions of a topic have in common.
 struct TopicTerms {
     topic: Arc<Topic>,
@@ -100,6 +111,8 @@ struct Opened {
     held: bool,
     /// Offsets may have been given out that the log no longer has: it takes a new epoch first.
     unclean: bool,
+    /// It was lost and no tier has it: with its new epoch it goes on where it is.
+    is_settled: bool,
 }
 
 impl Partitions {
@@ -120,20 +133,30 @@ impl Partitions {
     }
 
     /// Opens what could not be opened for want of room, where there is some; one partition after the other, as long as
-    /// `goes_on`. Blocks. Configs that change meanwhile are not in what is opened.
+    /// `goes_on`, those of the coordinators first. Ends after a while, so that what is served now is heard of. Blocks.
+    /// Configs that change meanwhile are not in what is opened.
     pub fn open_waiting(&self, metadata: &Metadata, settings: &Settings, goes_on: impl Fn() -> bool) -> OpenedLate {
         let mut late = OpenedLate::default();
-        for offline in self.offline().iter().filter(|offline| offline.waits_for_room) {
-            if !goes_on() {
+        let mut waiting = self.offline();
+        waiting.retain(|offline| offline.waits_for_room);
+        waiting.sort_by_key(|offline| !topic_name::is_internal(&offline.topic_partition.topic));
+        // Who fails may give up the room that is kept: the others do not wait for it again.
+        let homes: Vec<&Arc<LogDir>> = self.log_dirs.online().filter(|dir| !dir.is_short_of_room()).collect();
+        let began = Instant::now();
+        for offline in &waiting {
+            if began.elapsed() >= LATE_ROUND && !late.topics.is_empty() {
                 break;
             }
-            match self.open_late(metadata, settings, offline) {
+            let is_home = |dir: &&&Arc<LogDir>| offline.path.as_deref().and_then(Path::parent) == Some(dir.path());
+            let Some(home) = homes.iter().find(is_home) else { continue };
+            match self.open_late(metadata, settings, offline, home, &goes_on) {
                 Ok(Late::Served(topic)) => drop(late.topics.insert(topic)),
                 Ok(Late::Waits) => {}
                 Ok(Late::Failed) => late.failed += 1,
                 Err(error) => {
                     tracing::error!(partition = %offline.topic_partition, "it waits for room and is not opened: {error}");
                     late.failed += 1;
+                    break;
                 }
             }
         }
@@ -145,12 +168,15 @@ impl Partitions {
         metadata: &Metadata,
         settings: &Settings,
         offline: &Arc<OfflinePartition>,
+        home: &Arc<LogDir>,
+        goes_on: &impl Fn() -> bool,
     ) -> Result<Late, OpenError> {
         let Some(path) = offline.path.as_deref() else { return Ok(Late::Waits) };
-        let home = self.log_dirs.online().find(|dir| path.parent() == Some(dir.path()));
-        let Some(home) = home.filter(|dir| !dir.is_short_of_room()) else { return Ok(Late::Waits) };
-        // Neither is its topic deleted meanwhile, nor made again.
+        // Neither is its topic deleted meanwhile, nor made again, nor is the directory closed.
         let _changing = lock(&self.changing);
+        if !goes_on() {
+            return Ok(Late::Waits);
+        }
         let image = metadata.image();
         let topic_partition = offline.topic_partition.clone();
         let Some(topic) = image.topic(&topic_partition.topic) else { return Ok(Late::Waits) };
@@ -192,7 +218,9 @@ impl Partitions {
         let raised = if unclean.is_empty() { Ok(()) } else { metadata.raise_leader_epochs(&unclean) };
         let no_room = match raised {
             Ok(()) => None,
-            Err(error @ metadata::Error::Store(StoreError::Full { .. })) => Some(error.to_string()),
+            Err(error @ metadata::Error::Store(StoreError::Full { .. } | StoreError::Unknown { .. })) => {
+                Some(error.to_string())
+            }
             Err(error) => return Err(error.into()),
         };
         let image = metadata.image();
@@ -208,9 +236,7 @@ impl Partitions {
                 Ok(partition) => Slot::Served(partition),
                 Err(error) => {
                     let path = wanted.home.path().join(wanted.topic_partition.to_string());
-                    let waits_for_room =
-                        matches!(&error, OpenError::Log { source: log::Error::StorageFull { .. }, .. });
-                    offline(wanted.topic_partition.clone(), Some(path), chain(&error), waits_for_room)
+                    offline(wanted.topic_partition.clone(), Some(path), chain(&error), error.waits_for_room())
                 }
             };
             slots.insert((id, index), slot);
@@ -270,13 +296,11 @@ impl Partitions {
         if lost && self.tier.is_none() && tier_asked && terms.config.remote_storage_enable {
             return Err(OpenError::TierNotConfigured);
         }
-        if lost && tiered.is_none() {
-            log.settle_loss().map_err(failed)?;
-        }
         // A directory that was lost, or a log that lost its synced end: the tier says where to go on.
         let held = tiered.as_ref().is_some_and(|t| lost || t.durable_end_offset() > log.log_end_offset());
         let unclean = lost || held || log.was_unclean();
-        Ok(Opened { log, tiered, held, unclean })
+        let is_settled = lost && tiered.is_none();
+        Ok(Opened { log, tiered, held, unclean, is_settled })
     }
 
     /// What lies before the first segment must be in a tier, or it is named; and where the checkpoint of the log
@@ -326,9 +350,12 @@ impl Partitions {
 
     fn serve(&self, wanted: &Wanted, opened: Opened, epoch: LeaderEpoch) -> Result<Arc<Partition>, OpenError> {
         let Wanted { terms, topic_partition, .. } = wanted;
-        let Opened { log, tiered, held, .. } = opened;
-        log.start_leader_epoch(epoch)
-            .map_err(|source| OpenError::Log { topic_partition: topic_partition.clone(), source })?;
+        let Opened { log, tiered, held, is_settled, .. } = opened;
+        let failed = |source| OpenError::Log { topic_partition: topic_partition.clone(), source };
+        log.start_leader_epoch(epoch).map_err(failed)?;
+        if is_settled {
+            log.settle_loss().map_err(failed)?;
+        }
         let counters = Counters::of(&self.metrics, &terms.topic.name);
         let (config, clock) = (terms.config.clone(), self.clock.clone());
         let partition = Partition::new(log, config, epoch, clock, counters, terms.validate_fully);

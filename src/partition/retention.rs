@@ -9,7 +9,7 @@ use stratalog_types::Offset;
 
 use super::leader::Partition;
 use crate::config::TopicConfig;
-use crate::log::{self, Log, SegmentInfo};
+use crate::log::{self, Log, LogDir, SegmentInfo};
 
 /// Where the log start may move to: past closed segments that are too old, or over the size limit. `total_bytes` is the
 /// size of the whole log over both tiers, each interval counted once; `segments` are the oldest closed ones first. One
@@ -49,13 +49,14 @@ pub struct LocalRetention {
 }
 
 impl LocalRetention {
-    /// Moves the log starts that are to move, with few writes. Blocks. Who was left out moves on its own.
-    pub fn begin(planned: &[(Arc<Partition>, LocalRetention)]) -> Result<(), log::Error> {
+    /// Moves the log starts that are to move, with few writes. Blocks. Who was left out moves on its own; answers the data
+    /// directories where that failed.
+    pub fn begin(planned: &[(Arc<Partition>, LocalRetention)]) -> Vec<(Arc<LogDir>, log::Error)> {
         let start_of = |(partition, plan): &(Arc<Partition>, LocalRetention)| {
             plan.log_start.map(|start| (Arc::clone(partition.log()), start))
         };
         let starts: Vec<(Arc<Log>, Offset)> = planned.iter().filter_map(start_of).collect();
-        Log::advance_log_starts(&starts).into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+        Log::advance_log_starts(&starts)
     }
 
     /// Whether all that is left to do is to remove files.

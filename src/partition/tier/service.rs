@@ -125,12 +125,13 @@ impl Service {
         let planned: Vec<_> = planned.await.into_iter().map(|(plan, partition)| (partition, plan)).collect();
         let planned = Arc::new(planned);
         let beginning = Arc::clone(&planned);
-        let begun = blocking(move || LocalRetention::begin(&beginning)).await;
-        if let Err(error) = &begun {
-            tracing::warn!("log starts are not moved, retention tries again: {}", chain(error));
+        let failed = blocking(move || Ok(LocalRetention::begin(&beginning))).await.unwrap_or_default();
+        for (dir, error) in &failed {
+            tracing::warn!(path = %dir.path().display(), "log starts are not moved, retention tries again: {}", chain(error));
         }
-        // What failed for all of them together is not tried again for each.
-        let going = planned.iter().filter(|(partition, plan)| begun.is_ok() || plan.has_begun(partition));
+        // What failed for a whole directory is not tried again for each.
+        let has_failed = |partition: &Partition| failed.iter().any(|(dir, _)| partition.log().is_in(dir));
+        let going = planned.iter().filter(|(partition, plan)| !has_failed(partition) || plan.has_begun(partition));
         let going = going.cloned().collect();
         self.each_of(going, |partition, plan| blocking(move || partition.carry_out(&plan))).await;
     }

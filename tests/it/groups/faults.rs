@@ -43,22 +43,31 @@ pub async fn connect(running: &Running) -> Wire {
     Wire::connect(i32::from(running.address().port())).await
 }
 
+const METADATA: FileId = FileId(1);
 const OTHER: FileId = FileId(0);
 
 #[derive(Default)]
 struct FaultyDisk {
     no_space: AtomicBool,
+    /// For changes of the metadata, from the first log that is opened on.
+    no_space_for_epochs: AtomicBool,
+    has_opened_logs: AtomicBool,
     syncs_fail: AtomicBool,
 }
 
 impl DiskObserver for FaultyDisk {
     fn file_id(&self, path: &Path) -> FileId {
         // What the metadata need lies in blocks that they have.
-        if path.extension().is_some_and(|suffix| suffix == "redb") { FileId(1) } else { OTHER }
+        if path.extension().is_some_and(|suffix| suffix == "redb") { METADATA } else { OTHER }
     }
 
     fn before(&self, operation: DiskOp<'_>) -> io::Result<()> {
+        if matches!(operation, DiskOp::OpenToWrite(path) if path.extension().is_some_and(|suffix| suffix == "log")) {
+            self.has_opened_logs.store(true, Ordering::SeqCst);
+        }
+        let no_epochs = self.no_space_for_epochs.load(Ordering::SeqCst) && self.has_opened_logs.load(Ordering::SeqCst);
         match operation {
+            DiskOp::Write { file: METADATA, .. } if no_epochs => Err(io::ErrorKind::StorageFull.into()),
             DiskOp::Sync(_) if self.syncs_fail.load(Ordering::SeqCst) => Err(io::Error::other("input/output error")),
             DiskOp::Write { file: OTHER, .. } | DiskOp::Create(_) if self.no_space.load(Ordering::SeqCst) => {
                 Err(io::ErrorKind::StorageFull.into())
@@ -261,6 +270,20 @@ async fn a_failed_sync_acknowledges_nothing_and_members_rejoin_after_the_restart
 /// What cannot be recovered without room is offline, and is served once there is some: its groups, too.
 #[tokio::test]
 async fn a_start_on_a_full_disk_serves_when_it_has_room() {
+    let disk = FaultyDisk::default();
+    disk.no_space.store(true, Ordering::SeqCst);
+    start_without_room(disk).await;
+}
+
+/// The metadata's disk is another one.
+#[tokio::test]
+async fn a_start_without_room_for_epochs_serves_when_it_has_some() {
+    let disk = FaultyDisk::default();
+    disk.no_space_for_epochs.store(true, Ordering::SeqCst);
+    start_without_room(disk).await;
+}
+
+async fn start_without_room(disk: FaultyDisk) {
     let dir = tempfile::tempdir().unwrap();
     let running = start(dir.path(), Disk::default()).await;
     let mut wire = connect(&running).await;
@@ -277,8 +300,7 @@ async fn a_start_on_a_full_disk_serves_when_it_has_room() {
     for partition in ["__consumer_offsets-0".to_owned(), format!("{topic}-0")] {
         std::fs::remove_file(dir.path().join(partition).join("00000000000000000000.index")).unwrap();
     }
-    let disk = Arc::new(FaultyDisk::default());
-    disk.no_space.store(true, Ordering::SeqCst);
+    let disk = Arc::new(disk);
     let running = start(dir.path(), Disk::observed(disk.clone())).await;
     let mut wire = connect(&running).await;
     let offline = running.node.partitions.offline();
@@ -289,6 +311,7 @@ async fn a_start_on_a_full_disk_serves_when_it_has_room() {
     assert_eq!(wire.ask(&request, 4).await.error_code, ErrorCode::NOT_COORDINATOR);
 
     disk.no_space.store(false, Ordering::SeqCst);
+    disk.no_space_for_epochs.store(false, Ordering::SeqCst);
     while wire.ask(&request, 4).await.error_code != ErrorCode::UNKNOWN_MEMBER_ID {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
