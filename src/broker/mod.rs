@@ -376,10 +376,11 @@ async fn maintain(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Serves partitions that a full disk kept offline, and their groups, once it has room; until the broker drains.
+/// Serves partitions that a full disk kept offline, and their groups, once it has room; until none waits, or the broker
+/// drains. Only a start makes them wait.
 async fn open_waiting(node: Arc<Node>, mut stopped: watch::Receiver<bool>) {
     let mut pause = ROOM_INTERVAL;
-    loop {
+    while node.partitions.offline().iter().any(|partition| partition.waits_for_room) {
         tokio::select! {
             _ = stopped.changed() => return,
             () = tokio::time::sleep(pause) => {}

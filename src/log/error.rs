@@ -80,10 +80,15 @@ impl std::fmt::Display for Damage {
 
 impl Error {
     pub(super) fn io<'a>(operation: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + use<'a> {
-        move |source| match () {
-            () if is_out_of_files(&source) => Error::TooManyOpenFiles { operation, path: path.to_owned() },
-            () if is_full(&source) => Error::StorageFull { path: path.to_owned() },
-            () => Error::Io { operation, path: path.to_owned(), source },
+        move |source| {
+            let path = path.to_owned();
+            if is_out_of_files(&source) {
+                Error::TooManyOpenFiles { operation, path }
+            } else if is_full(&source) {
+                Error::StorageFull { path }
+            } else {
+                Error::Io { operation, path, source }
+            }
         }
     }
 

@@ -45,7 +45,7 @@ impl Log {
     /// A head start for many logs that are about to be moved: one write of a data directory's checkpoint has the starts of
     /// all of its logs, and appends to them wait for it. Each is to be moved by itself then, which finds it done, or does
     /// it: a log that somebody appends to now, or that cannot be moved, is left out. Answers the directories where that
-    /// failed; the others do not wait for them.
+    /// failed. They come one after the other, and appends wait for their own alone.
     pub fn advance_log_starts(moves: &[(Arc<Log>, Offset)]) -> Vec<(Arc<LogDir>, Error)> {
         let mut failed = Vec::new();
         let mut left: Vec<&(Arc<Log>, Offset)> = moves.iter().collect();

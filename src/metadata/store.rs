@@ -116,10 +116,12 @@ impl Store {
 
     fn check(&self, state: &State) -> Result<(), StoreError> {
         let ended = |why| Err(StoreError::Ended { path: self.path.clone(), why });
-        match () {
-            () if self.refusals.unsynced() => ended("a sync of it failed"),
-            () if state.parted => ended("a change that was answered as failed is in it"),
-            () => Ok(()),
+        if self.refusals.unsynced() {
+            ended("a sync of it failed")
+        } else if state.parted {
+            ended("a change that was answered as failed is in it")
+        } else {
+            Ok(())
         }
     }
 
@@ -217,8 +219,11 @@ impl Opened {
             let path = path.to_owned();
             match &error {
                 DatabaseError::Storage(StorageError::Io(source)) if is_full(source) => StoreError::Full { path },
-                DatabaseError::Storage(StorageError::Io(_)) | DatabaseError::DatabaseAlreadyOpen => {
-                    StoreError::Open { path, reason: error.to_string() }
+                DatabaseError::Storage(StorageError::Io(_)) => {
+                    StoreError::Open { path, reason: format!("{error}; look at the disk") }
+                }
+                DatabaseError::DatabaseAlreadyOpen => {
+                    StoreError::Open { path, reason: format!("{error} Stop the broker that has it") }
                 }
                 _ => {
                     StoreError::Open { path, reason: format!("{error}; put it back from a copy of the data directory") }

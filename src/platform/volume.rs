@@ -25,9 +25,8 @@ pub fn space(path: &Path) -> io::Result<Space> {
 /// Gives a range of a file that was not written yet its blocks, whatever is written elsewhere afterwards. The file may
 /// reach to the end of it then, or be as long as before.
 pub fn allocate(file: &File, range: Range<u64>) -> io::Result<()> {
-    match reserve(file, &range, 0) {
-        Some(reserved) => return reserved,
-        None => tracing::debug!("no blocks are reserved here: zeros are written"),
+    if let Some(reserved) = reserve(file, &range, 0) {
+        return reserved;
     }
     let zeros = [0; 64 << 10];
     let mut at = range.start;

@@ -125,7 +125,10 @@ impl Service {
         let planned: Vec<_> = planned.await.into_iter().map(|(plan, partition)| (partition, plan)).collect();
         let planned = Arc::new(planned);
         let beginning = Arc::clone(&planned);
-        let failed = blocking(move || Ok(LocalRetention::begin(&beginning))).await.unwrap_or_default();
+        let failed = match blocking(move || Ok(LocalRetention::begin(&beginning))).await {
+            Ok(failed) => failed,
+            Err(error) => return tracing::warn!("retention was cut off and tries again: {}", chain(&error)),
+        };
         for (dir, error) in &failed {
             tracing::warn!(path = %dir.path().display(), "log starts are not moved, retention tries again: {}", chain(error));
         }

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -53,13 +52,13 @@ class Member(Story):
 
     def freeze(self):
         self.lapses.append(time.monotonic_ns())
-        os.kill(self.process.pid, signal.SIGSTOP)
+        processes.freeze(self.process)
 
     def thaw(self, expelled: bool):
         """`expelled`: it was away for longer than the group waits."""
         if not expelled:
             self.lapses.pop()
-        os.kill(self.process.pid, signal.SIGCONT)
+        processes.thaw(self.process)
 
     def leave(self):
         self.leaving = True

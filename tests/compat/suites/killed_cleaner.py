@@ -2,9 +2,9 @@
 
 Producers write (plain, idempotent, in transactions) to compacted topics that Kafka cleans all the time. It is killed
 (-9) at a random moment, or stopped when a file of a cleaning was seen and killed while that file is there, goes on
-from what is there, and is killed again. What each kill left of each topic becomes a topic of its own, of a second Kafka and of ours, beside the
-checkpoints as the kill left them; neither cleans. Then the batches in the files of both are the same, and so is what a
-consumer gets.
+from what is there, and is killed again. What each kill left of each topic becomes a topic of its own, of a second Kafka
+and of ours, beside the checkpoints as the kill left them; neither cleans. Then the batches in the files of both are the
+same, and so is what a consumer gets.
 """
 
 import json

@@ -182,9 +182,9 @@ impl<F: Fn() + Send + Sync> DiskObserver for Failing<F> {
     }
 }
 
-/// Neither the error of a data directory nor its slowness reaches the logs of another.
+/// While the log starts of one data directory are written, appends to another's logs go on; nor are its errors theirs.
 #[test]
-fn log_starts_of_one_directory_do_not_wait_for_another() {
+fn the_log_starts_of_one_directory_hold_up_no_append_to_another() {
     let (bad, good) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     filled(bad.path());
     filled(good.path());
